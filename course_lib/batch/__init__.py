@@ -1,0 +1,1 @@
+"""Runs many notebooks as files: plan, execute, record, report, compare."""

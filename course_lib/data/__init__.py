@@ -1,0 +1,1 @@
+"""Where text comes from: generated, mirrored or hub corpora, vocabularies and batches."""

@@ -1,0 +1,1 @@
+"""How well it did: the metrics behind every claim."""

@@ -1,0 +1,1 @@
+"""How a trained network writes: greedy and beam search, sampling."""

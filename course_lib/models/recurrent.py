@@ -1,7 +1,6 @@
 """What does the encoder hand over? GRU encoders, and the cell that reads a word and a context (notebooks 01, 02)."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,9 +18,9 @@ class Annotations:
     summary: Float[Tensor, "batch summary"]
     is_word: Bool[Tensor, "batch source"]
 
-    def select(self, rows: Int[Tensor, " kept"]) -> Self:
+    def select(self, rows: Int[Tensor, " kept"]) -> "Annotations":
         """These sentences only; a row may be taken several times (beam search)."""
-        return type(self)(self.states[rows], self.summary[rows], self.is_word[rows])
+        return Annotations(self.states[rows], self.summary[rows], self.is_word[rows])
 
 
 class GRUEncoder(nn.Module):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from babel import Locale, UnknownLocaleError, localedata
 from babel.numbers import get_currency_name, get_currency_unit_pattern
-from babel.units import format_unit, get_unit_name
+from babel.units import UnknownUnitError, format_unit
 
 from course_lib.data.words import is_punctuation, tokenise
 
@@ -66,9 +66,12 @@ class LocaleText:
 
     def unit(self, code: str, amount: int) -> list[Piece]:
         """An amount of a CLDR unit such as `length-kilometer`, in its plural form; no pieces if the locale lacks it."""
-        if not get_unit_name(code, "long", self.locale):
+        try:
+            text = format_unit(amount, code, "long", locale=self.locale)
+        except UnknownUnitError:
             return []
-        text = format_unit(amount, code, "long", locale=self.locale)
+        if code in text:  # what Babel falls back to when the locale has no words for the unit
+            return []
         return self._amount(text.replace(str(amount), "{0}", 1), amount, "unit")
 
     def currency(self, code: str, amount: int) -> list[Piece]:

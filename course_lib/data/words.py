@@ -1,6 +1,7 @@
 """What is a word? Cutting text of any language with spaces into lower-case words and single punctuation marks."""
 
 import unicodedata
+from functools import lru_cache
 
 INNER_MARKS = frozenset(
     "-'’‐‑\u200c"
@@ -23,6 +24,11 @@ def tokenise(text: str, language: str = "") -> list[str]:
     Lower case, as in the usual tokenised Multi30k: a word should not have a second embedding because it begins
     a sentence.
     """
+    return list(_tokens(text, language))
+
+
+@lru_cache(maxsize=100_000)  # a generated corpus says the same few hundred names again and again
+def _tokens(text: str, language: str) -> tuple[str, ...]:
     tokens: list[str] = []
     characters = lower_case(text, language)
     word = ""
@@ -40,7 +46,7 @@ def tokenise(text: str, language: str = "") -> list[str]:
             tokens.append(character)
     if word:
         tokens.append(word)
-    return tokens
+    return tuple(tokens)
 
 
 def is_punctuation(token: str) -> bool:

@@ -48,7 +48,7 @@ def encode_pairs(dataset: Dataset, source_vocabulary: Vocabulary, target_vocabul
     Raises ValueError, naming the row, when a source sentence is empty: a decoder could look at nothing.
     """
     pairs: list[Pair] = []
-    for row, (source, target) in enumerate(zip(dataset["source"], dataset["target"], strict=True)):
+    for row, (source, target) in enumerate(zip(dataset["source"][:], dataset["target"][:], strict=True)):
         source_ids = source_vocabulary.encode(source)
         if not source_ids:
             raise ValueError(_empty_source(row, "of the dataset"))

@@ -112,14 +112,20 @@ class LocaleText:
             literal = ""
             field = self._date_field(match["letter"], len(match["letters"]))
             if field is None:
-                raise ValueError(
-                    f"{self.name} writes full dates as {pattern!r}; this corpus cannot fill in {match['letters']!r}. "
-                    "Leave 'dates' out of kinds, or choose another locale, such as 'de', 'fr' or 'es'."
-                )
+                raise ValueError(self._unusable_dates(pattern, f"cannot fill in {match['letters']!r}"))
             parts.append(field)
             role = field.role
         parts.append(self._literal(literal, role))
+        missing = {"weekday", "day", "month", "year"} - {part.role for part in parts if isinstance(part, Field)}
+        if missing:
+            raise ValueError(self._unusable_dates(pattern, f"needs the {' and the '.join(sorted(missing))} too"))
         return [part for part in parts if part]
+
+    def _unusable_dates(self, pattern: str, reason: str) -> str:
+        return (
+            f"{self.name} writes full dates as {pattern!r}; this corpus {reason}. "
+            "Leave 'dates' out of kinds, or choose another locale, such as 'de', 'fr' or 'es'."
+        )
 
     def _literal(self, text: str, previous_role: str) -> list[Piece]:
         # A comma answers to the other language's comma after the same field; words such as Spanish "de" to nothing.
@@ -131,19 +137,23 @@ class LocaleText:
     def _date_field(self, letter: str, width: int) -> Field | None:
         """The field that CLDR's date pattern letters stand for, or None for one that this corpus does not know."""
         if letter in "Ec" and width in WIDTHS:
-            days = self.locale.days["format" if letter == "E" else "stand-alone"]
-            return Field("weekday", self._words(dict(days[WIDTHS[width]])))
+            return self._named_field("weekday", "days", "format" if letter == "E" else "stand-alone", WIDTHS[width])
         if letter in "ML" and width in WIDTHS:
-            months = self.locale.months["format" if letter == "M" else "stand-alone"]
-            return Field("month", self._words(dict(months[WIDTHS[width]])))
+            return self._named_field("month", "months", "format" if letter == "M" else "stand-alone", WIDTHS[width])
         if letter == "d":
             return Field("day", {day: [f"{day:0{width}d}"] for day in range(1, 32)})
         if letter == "y":
             return Field("year", {year: [str(year)] for year in YEARS})
         return None
 
-    def _words(self, names: dict[int, str]) -> dict[int, list[str]]:
-        return {number: tokenise(name, self.locale.language) for number, name in names.items()}
+    def _named_field(self, role: str, table: str, use: str, width: str) -> Field:
+        names = getattr(self.locale, table)[use][width]
+        if names[1] == localedata.load("root")[table]["format"]["wide"][1]:
+            raise ValueError(
+                f"CLDR has no names of {table} in {self.name}. "
+                "Leave 'dates' out of kinds, or choose another locale, such as 'de', 'fr' or 'es'."
+            )
+        return Field(role, {number: tokenise(name, self.locale.language) for number, name in names.items()})
 
     def _amount(self, pattern: str, amount: int, role: str) -> list[Piece]:
         before, number, after = pattern.partition("{0}")

@@ -2,21 +2,17 @@
 
 import logging
 import os
-import random
 import warnings
 from typing import Any
 
 
 def plant_seeds(seed: int) -> None:
-    """Seed Python's, numpy's and torch's generators. Raises ValueError for anything but an integer in 0..2³²-1."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}")
-    import numpy as np
-    import torch
+    """Seed Python's, numpy's and torch's generators. Raises ValueError for anything but an integer in 0..2**32-1."""
+    from course_lib.training.seeding import set_seed
 
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise ValueError(f"seed must be an integer, got {seed!r}")
+    set_seed(seed)
 
 
 def choose_device(wanted: str | None = None) -> Any:

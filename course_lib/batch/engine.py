@@ -25,7 +25,7 @@ from course_lib.batch.plan import Spec
 from course_lib.batch.processes import descendants, end_marked
 from course_lib.batch.publish import publish
 from course_lib.batch.record import NotebookRecord, RunRecord, read_record_file, save_run
-from course_lib.batch.resume import earlier_run, finished_before, mark_done
+from course_lib.batch.resume import earlier_run, finished_before, mark_done, marked_records, save_plan
 from course_lib.batch.vram import VramSampler
 
 __all__ = ["Limits", "RunResult", "UsageError", "run_batch"]
@@ -137,7 +137,6 @@ class _Batch:
             jobs=self.jobs,
             directory=self.out,
         )
-        planned = {spec.key for spec in self.specs}
         for spec in self.specs:
             places = Places(self.out, spec.key)
             done = finished_before(places, self.fingerprints[spec.key]) if resume else None
@@ -150,9 +149,10 @@ class _Batch:
                 self._clear(places)
                 self.records[spec.key] = _unfinished(spec, "waiting")
                 self.waiting.append((spec, 1))
-        for record in earlier.notebooks if earlier else []:
-            if record.key not in planned:
-                self.records[record.key] = record
+        kept = {record.key: record for record in earlier.notebooks} if earlier else {}
+        for key, record in (kept | marked_records(self.out)).items():
+            self.records.setdefault(key, record)
+        save_plan(self.out, self.specs)
         self._save()
 
     def run_all(self) -> RunResult:

@@ -11,7 +11,7 @@ class UsageError(ValueError):
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is not among `known`, with the nearest names as a suggestion."""
     names = list(known)
-    close = get_close_matches(given, names, n=2, cutoff=0.5)
+    close = get_close_matches(given, names, n=2, cutoff=0.6)
     if close:
         hint = f"did you mean {' or '.join(close)}?"
     elif names:

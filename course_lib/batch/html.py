@@ -13,9 +13,15 @@ from traitlets.config import Config
 from course_lib.batch.files import write_atomically
 from course_lib.batch.formulas import formula_html
 
-# nbconvert's page without what it would load from elsewhere: RequireJS, MathJax, Mermaid, the widget manager.
+# nbconvert's page without what it would load from elsewhere (RequireJS, MathJax, Mermaid, the widget manager), and with
+# the alt texts that pictures bring along in their metadata, which it leaves out.
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
+{%- macro described(picture, alt) -%}
+{{ picture | replace('<img ', '<img alt="' ~ (alt | escape_html) ~ '" ', 1) if alt else picture }}
+{%- endmacro -%}
+{%- block data_png scoped -%}{{ described(super(), output | get_metadata('alt', 'image/png')) }}{%- endblock -%}
+{%- block data_svg scoped -%}{{ described(super(), output | get_metadata('alt', 'image/svg+xml')) }}{%- endblock -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}

@@ -31,7 +31,7 @@ class Limits:
     error of the notebook or a failed claim, which would only fail again.
     """
 
-    timeout: float | None = None
+    timeout: float | int | None = None
     memory: int | None = None
     retries: int = 0
 

@@ -2,7 +2,6 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Self
 
 
 class PageMaker:
@@ -12,7 +11,7 @@ class PageMaker:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
         self._pages: dict[Future[None], str] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PageMaker":
         return self
 
     def __exit__(self, *exception: object) -> None:

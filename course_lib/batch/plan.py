@@ -73,6 +73,21 @@ def make_plan(
     return specs
 
 
+def spec_of(info: NotebookInfo, *, key: str, profile: str, overrides: dict[str, Any]) -> Spec:
+    """The run of one notebook with values that are parsed already."""
+    defaults = {item.name: item.default for item in info.parameters.values() if item.default_is_literal}
+    return Spec(
+        key=key,
+        name=info.name,
+        notebook=info.path,
+        profile=profile,
+        parameters=defaults | overrides,
+        overrides=overrides,
+        title=info.title,
+        code_cells=info.code_cells,
+    )
+
+
 def parse_value(parameter: Parameter, text: str, where: str = "") -> Any:
     """`text` as a value of the parameter's type: int, float, bool, str, one of these or None, or a Python literal."""
     kinds = [kind.strip() for kind in parameter.type.split("|")]
@@ -141,20 +156,11 @@ def _specs_of(
     }
     if seeds is not None:
         axes["seed"] = list(seeds)
-    defaults = {item.name: item.default for item in info.parameters.values() if item.default_is_literal}
     for values in itertools.product(*axes.values()):
         varied = dict(zip(axes, values, strict=True))
         overrides = fixed | varied
-        yield Spec(
-            key="__".join([info.name, *(f"{name}={_file_part(value)}" for name, value in varied.items())]),
-            name=info.name,
-            notebook=info.path,
-            profile=profile,
-            parameters=defaults | overrides,
-            overrides=overrides,
-            title=info.title,
-            code_cells=info.code_cells,
-        )
+        key = "__".join([info.name, *(f"{name}={_file_part(value)}" for name, value in varied.items())])
+        yield spec_of(info, key=key, profile=profile, overrides=overrides)
 
 
 def _file_part(value: Any) -> str:

@@ -26,7 +26,7 @@ class Claim:
     """One measured claim. `holds` is None where it was only recorded (smoke profile)."""
 
     text: str
-    measured: float | bool | None
+    measured: float | int | bool | None
     bound: str
     paper: str | None = None
     holds: bool | None = None

@@ -5,10 +5,12 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from course_lib.batch.errors import UsageError
+from course_lib.batch.errors import UsageError, unknown
 from course_lib.batch.files import write_atomically
 from course_lib.batch.layout import Places
+from course_lib.batch.plan import Spec, spec_of
 from course_lib.batch.record import (
     RUN_FILE,
     NotebookRecord,
@@ -18,6 +20,7 @@ from course_lib.batch.record import (
     load_run,
     notebook_from_dict,
 )
+from course_lib.batch.series import NotebookInfo
 
 
 def mark_done(places: Places, fingerprint: str, record: NotebookRecord) -> None:
@@ -35,6 +38,56 @@ def finished_before(places: Places, fingerprint: str) -> NotebookRecord | None:
         return None
     same = marker.get("fingerprint") == fingerprint
     return record if same and record.status == "ok" and places.output.exists() else None
+
+
+def marked_records(out: Path) -> dict[str, NotebookRecord]:
+    """The records of all done-markers in `out`, by key, whatever became of run.json; unreadable ones are left out."""
+    records = {}
+    for marker in sorted((out / ".jobs").glob("*/done.json")):
+        try:
+            record = notebook_from_dict(json.loads(marker.read_text(encoding="utf-8"))["record"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        records[record.key] = record
+    return records
+
+
+def save_plan(out: Path, specs: list[Spec]) -> None:
+    """Remember what `out` is a run of; plans of earlier calls in the same directory are added to."""
+    entries = {entry["key"]: entry for entry in _read_plan(out)}
+    for spec in specs:
+        entries[spec.key] = {
+            "key": spec.key,
+            "name": spec.name,
+            "profile": spec.profile,
+            "overrides": spec.overrides,
+        }
+    write_atomically(out / ".jobs" / "plan.json", dump_json(list(entries.values())))
+
+
+def load_plan(out: Path, infos: list[NotebookInfo]) -> list[Spec]:
+    """The plan of the run in `out`, for `--resume` without names; notebooks are taken as they are now.
+
+    Raises UsageError when there is no plan, or when one of its notebooks is gone.
+    """
+    entries = _read_plan(out)
+    if not entries:
+        raise UsageError(f"nothing to resume: there is no plan of a run in {out}")
+    by_name = {info.name: info for info in infos}
+    specs = []
+    for entry in entries:
+        if entry["name"] not in by_name:
+            raise unknown("notebook", entry["name"], by_name)
+        info = by_name[entry["name"]]
+        specs.append(spec_of(info, key=entry["key"], profile=entry["profile"], overrides=entry["overrides"]))
+    return specs
+
+
+def _read_plan(out: Path) -> list[dict[str, Any]]:
+    try:
+        return json.loads((out / ".jobs" / "plan.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
 
 
 def earlier_run(out: Path, resume: bool, profile: str, notice: Callable[[str], None]) -> RunRecord | None:

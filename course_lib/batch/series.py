@@ -70,7 +70,7 @@ def read_notebook_info(path: Path) -> NotebookInfo:
     """Title, parameters and tags of one notebook file. Raises UsageError when it cannot be read as a notebook."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        cells = content["cells"]
+        cells = list(content["cells"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} cannot be read as a notebook: {error!r}") from error
     parameter_cells = [cell for cell in cells if "parameters" in _tags(cell)]

@@ -28,9 +28,13 @@ class Spread:
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     def __str__(self) -> str:
-        if self.deviation is None or self.deviation == 0:
+        """The mean to the decimals that its deviation's two significant digits leave: 0.917 ± 0.023."""
+        if not self.deviation:
             return wording.number(self.values[0])
-        return f"{wording.number(self.mean)} ± {_two_digits(self.deviation)}"
+        decimals = 1 - math.floor(math.log10(self.deviation))
+        if not 0 <= decimals <= 6:
+            return f"{wording.number(self.mean)} ± {wording.number(float(f'{self.deviation:.2g}'))}"
+        return f"{self.mean:.{decimals}f} ± {self.deviation:.{decimals}f}".replace("-", "−")
 
     @property
     def range(self) -> str:
@@ -55,6 +59,10 @@ class ClaimOverRuns:
 
     @property
     def value(self) -> str:
+        """What was measured; over several runs with the range too, since a bound is a bound for each of them."""
+        spread = spread_of(self.measured)
+        if spread and spread.deviation:
+            return f"{spread} ({spread.range})"
         return together(self.measured)
 
 
@@ -192,8 +200,3 @@ def _what_ran(run: RunRecord) -> str:
     words = {"failed": "failed", "timeout": "ran out of time", "killed": "killed", "skipped": "not run"}
     counts = {word: sum(item.status == status for item in run.notebooks) for status, word in words.items()}
     return f"{ran} of {whole} ran, " + ", ".join(f"{amount} {word}" for word, amount in counts.items() if amount)
-
-
-def _two_digits(value: float) -> str:
-    """A spread to two significant digits: more would be noise."""
-    return wording.number(float(f"{value:.2g}"))

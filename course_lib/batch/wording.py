@@ -52,7 +52,7 @@ def size(byte_count: float | None) -> str:
         return NOTHING
     if byte_count < 1000 * MEBIBYTE:
         return f"{byte_count / MEBIBYTE:.0f} MiB"
-    return f"{byte_count / GIBIBYTE:.1f} GiB"
+    return f"{byte_count / GIBIBYTE:.1f} GiB".replace(".0 ", " ")
 
 
 def count(amount: int, word: str) -> str:

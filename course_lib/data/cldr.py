@@ -24,7 +24,8 @@ from course_lib.data.cldr_locale import LocaleText
 GENERATOR_VERSION = 1  # raise it whenever the same arguments give other sentences
 SPLITS = ("train", "validation", "test")
 HELD_OUT = {"validation": 0.1, "test": 0.1}  # shares of all possible sentences, or items
-FRUITLESS_TRIES = 5_000
+FRUITLESS_TRIES = 5_000  # then there is nothing more to find
+DRAWS_PER_ITEM = 100
 FEATURES = Features(
     {
         "source": Value("string"),
@@ -123,7 +124,7 @@ class _Generator:
         seen: set[str] = set()
         fruitless = 0
         while len(seen if split != "train" else columns["source"]) < size:
-            if fruitless == FRUITLESS_TRIES:
+            if fruitless >= FRUITLESS_TRIES:
                 raise ValueError(
                     f"{size} {split} sentences were asked for, but only {len(columns['source'])} distinct ones of "
                     f"{', '.join(map(str, item_counts))} items could be found with kinds "
@@ -133,6 +134,7 @@ class _Generator:
             count = item_counts[int(random.random() * len(item_counts))]
             items = self._draw_items(split, count, random)
             if items is None:
+                fruitless += DRAWS_PER_ITEM
                 continue
             source, target, alignment = self._join(items)
             if self._split_of_item is None and _split_of(source) != split:
@@ -153,7 +155,7 @@ class _Generator:
     def _draw_items(self, split: str, count: int, random: Random) -> list[Item] | None:
         """Different items of this split, or None when a few tries per item did not find enough."""
         keys: list[Key] = []
-        for _ in range(100 * count):
+        for _ in range(DRAWS_PER_ITEM * count):
             key = self.pool.draw_key(random)
             if key not in keys and (self._split_of_item is None or self._split_of_item[key] == split):
                 keys.append(key)

@@ -43,6 +43,7 @@ class Item(NamedTuple):
 
 def pair_pieces(key: Key, source: Sequence[Piece], target: Sequence[Piece]) -> Item:
     """Align each token with all tokens of the other side that have its role."""
+    source, target = _share_out_number(source, target), _share_out_number(target, source)
     positions = defaultdict(list)
     for position, (_, role) in enumerate(target):
         positions[role].append(position)
@@ -55,13 +56,21 @@ def pair_pieces(key: Key, source: Sequence[Piece], target: Sequence[Piece]) -> I
     return Item(key, _tokens(source), _tokens(target), alignment)
 
 
+def _share_out_number(pieces: Sequence[Piece], counterparts: Sequence[Piece]) -> Sequence[Piece]:
+    """Where the other language says "one" by the noun's form alone (Arabic), the numeral answers to that noun."""
+    if not counterparts or any(piece.role == "number" for piece in counterparts):
+        return pieces
+    noun = counterparts[0].role
+    return [Piece(piece.token, noun) if piece.role == "number" else piece for piece in pieces]
+
+
 class ItemPool:
     """All items that sentences of one language pair can list, by kind.
 
     The closed lists are capped by rules that need no judgement: territories by the number of languages that CLDR
     records in them, languages by the number of territories that use them, currencies by the number of languages in
-    the territories that use them; the greatest first. A name that reads the same in the source as an earlier one,
-    but translates otherwise, is left out: every item has exactly one translation.
+    the territories that use them; the greatest first. A name that reads the same in the source as an earlier one
+    is left out: every item has exactly one translation.
     """
 
     def __init__(
@@ -76,12 +85,12 @@ class ItemPool:
         self.kinds = tuple(kinds)
         self._items: dict[Key, Item] = {}
         self._names: dict[str, list[str]] = {}
-        translations: dict[tuple[str, ...], tuple[str, ...]] = {}
+        taken: set[tuple[str, ...]] = set()
         for kind in self.kinds:
             if kind == "dates":
                 self.item((kind, FIRST_DAY))  # a locale whose date pattern cannot be filled is refused here
             else:
-                self._names[kind] = self._choose_names(kind, caps[kind], translations)
+                self._names[kind] = self._choose_names(kind, caps[kind], taken)
 
     def draw_key(self, random: Random) -> Key:
         """Draw a kind, then one of its items. Uses `random.random()` alone, whose sequence Python promises to keep."""
@@ -111,10 +120,8 @@ class ItemPool:
         else:
             yield from ((kind, name, amount) for name in self._names[kind] for amount in AMOUNTS)
 
-    def _choose_names(
-        self, kind: str, cap: int | None, translations: dict[tuple[str, ...], tuple[str, ...]]
-    ) -> list[str]:
-        """The first `cap` names that both locales have and that translate one way only; notes their translations."""
+    def _choose_names(self, kind: str, cap: int | None, taken: set[tuple[str, ...]]) -> list[str]:
+        """The first `cap` names that both locales have and no earlier one reads like; adds them to `taken`."""
         chosen: list[str] = []
         for name in ranking(kind):
             if len(chosen) == cap:
@@ -123,9 +130,9 @@ class ItemPool:
             sides = [(_write(self.source, key), _write(self.target, key)) for key in keys]
             if not all(source and target for source, target in sides):
                 continue
-            tokens = {_tokens(source): _tokens(target) for source, target in sides}
-            if all(translations.get(source, target) == target for source, target in tokens.items()):
-                translations |= tokens
+            tokens = {_tokens(source) for source, _ in sides}
+            if taken.isdisjoint(tokens):
+                taken |= tokens
                 chosen.append(name)
         if len(chosen) < min(FEWEST_NAMES, cap or FEWEST_NAMES):
             raise ValueError(self._too_few(kind, len(chosen)))

@@ -3,7 +3,7 @@
 import difflib
 from typing import Any
 
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
 
 from course_lib.data.cldr import parallel_corpus
 from course_lib.data.multi30k import load_multi30k

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import SupportsInt
 
 PADDING, UNKNOWN, BEGIN, END = 0, 1, 2, 3
 MARKS = ("<padding>", "<unknown>", "<begin>", "<end>")
@@ -54,7 +55,7 @@ class Vocabulary:
         number_of = self._number_of
         return [number_of.get(word, UNKNOWN) for word in sentence.split()]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsInt]) -> str:
         """The sentence of these numbers up to the first END, without PADDING and BEGIN; takes a tensor's row too."""
         words = []
         for number in map(int, ids):

@@ -121,6 +121,7 @@ def train(
 
     with ExitStack() as until_the_end:
         use = until_the_end.enter_context
+        use(torch.enable_grad())  # a training may be part of an evaluation
         accelerator = use(own_accelerator(mixed_precision, accumulation_steps))
         use(isolated_randomness(derived_seed(seed, accelerator.process_index)))
         network = use(prepared(accelerator, model))

@@ -28,7 +28,8 @@ parser.add_argument("--workers", type=int, default=0)
 parser.add_argument("--mixed-precision", default="no")
 parser.add_argument("--kill-at-step", type=int)
 parser.add_argument("--kill-while-saving-step", type=int)
-parser.add_argument("--budget-on-process-zero", action="store_true")
+parser.add_argument("--budget-on-process", type=int)
+parser.add_argument("--full-disk-on-process", type=int)
 parser.add_argument("--twice", action="store_true", help="train a second model first, in the same process")
 options = parser.parse_args()
 
@@ -46,7 +47,7 @@ def noisy(items):
 
 def make():
     inputs = torch.randn(104, 6, generator=torch.Generator().manual_seed(3))
-    data = TensorDataset(inputs, inputs[:, :2].prod(dim=1, keepdim=True))
+    data = TensorDataset(inputs, inputs[:, :2].sum(dim=1, keepdim=True))
     loader = DataLoader(
         data, batch_size=options.batch_size, shuffle=True, collate_fn=noisy, num_workers=options.workers
     )
@@ -65,12 +66,18 @@ def kill_when_told(step, model):
         die()
 
 
+def disk_full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
 save = CheckpointFolder.save
 
 
 def save_or_die(folder, step, model, state):
+    if options.full_disk_on_process == process:
+        Path.mkdir = disk_full
     if step == options.kill_while_saving_step:
-        Path.rename = lambda *_: die()  # everything is written, nothing in place yet
+        Path.rename = lambda *_: die()  # all is written, nothing in place yet
     return save(folder, step, model, state)
 
 
@@ -83,6 +90,7 @@ if options.twice:
     train(model, loader, squared_error, steps=2, optimizer=optimizer, accumulation_steps=3, mixed_precision="bf16")
 
 model, loader, optimizer = make()
+random_before = (random.getstate(), torch.get_rng_state().tolist())
 result = train(
     model,
     loader,
@@ -96,7 +104,7 @@ result = train(
     evaluate_every=7,
     checkpoints=options.checkpoints,
     checkpoint_every=4 if options.checkpoints else None,
-    wall_clock_budget=1e-9 if options.budget_on_process_zero and process == 0 else None,
+    wall_clock_budget=1e-9 if options.budget_on_process == process else 1e9,
     on_step=kill_when_told,
     seed=11,
 )
@@ -110,6 +118,7 @@ options.out.with_suffix(f".{process}.json").write_text(
             "resumed_from": result.resumed_from,
             "weights": {name: value.double().tolist() for name, value in model.state_dict().items()},
             "class": type(model).__name__,
+            "generators_untouched": random_before == (random.getstate(), torch.get_rng_state().tolist()),
         }
     )
 )

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from scipy import stats
 
 from course_lib.data.vocabulary import BEGIN, END
 from course_lib.generation.translate import beam_search, greedy, sample
@@ -101,7 +102,6 @@ def test_the_weights_have_one_row_for_each_word_and_one_for_the_end():
 
 
 def test_samples_follow_the_models_distribution():
-    scipy_stats = pytest.importorskip("scipy.stats")
     model = tiny(0)
     source = SOURCE.unsqueeze(0).expand(4000, -1)
     written = sample(
@@ -116,7 +116,7 @@ def test_samples_follow_the_models_distribution():
     logits = model(SOURCE.unsqueeze(0), torch.ones(1, 3, dtype=torch.bool), torch.tensor([[BEGIN]])).logits[0, 0]
     expected = (logits / 1.5).softmax(-1).detach() * 4000
     seen = first_words.bincount(minlength=6)
-    assert scipy_stats.chisquare(seen, expected.double() * (4000 / expected.double().sum())).pvalue > 1e-3
+    assert stats.chisquare(seen, expected.double() * (4000 / expected.double().sum())).pvalue > 1e-3
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])

@@ -21,6 +21,13 @@ def test_commas_and_unaligned_words_are_left_out():
     assert alignment_hits(weights, [(0, 0), (1, 1)], ["peru", ",", "the"]) == (1, 1)
 
 
+def test_function_words_are_left_out_when_named():
+    weights = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    gold, words = [(0, 0), (1, 1)], ["peru", "and"]
+    assert alignment_hits(weights, gold, words) == (1, 2)
+    assert alignment_hits(weights, gold, words, function_words={"and"}) == (1, 1)
+
+
 def test_the_row_of_the_end_is_left_out():
     weights = torch.tensor([[0.1, 0.9], [1.0, 0.0]])
     assert alignment_hits(weights, [(1, 0)], ["peru"]) == (1, 1)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -328,7 +328,8 @@ class _Batch:
             self.stop_signals += 1
             if self.stop_signals > 1:
                 for job in self.running:
-                    os.killpg(job.pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):
+                        os.killpg(job.pid, signal.SIGCONT)  # it may be stopped, and ends itself when we are gone
                 os._exit(130)
 
         before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -46,6 +46,7 @@ def main(job_file: Path) -> int:
 def _execute(job: dict[str, Any], tell: Any) -> int:
     import papermill
     from nbclient.exceptions import DeadKernelError
+    from papermill.engines import NBClientEngine, papermill_engines
     from papermill.exceptions import PapermillExecutionError
     from papermill.iorw import LocalHandler, papermill_io
 
@@ -56,6 +57,26 @@ def _execute(job: dict[str, Any], tell: Any) -> int:
             except OSError as error:
                 raise CannotSaveError(error.errno, error.strerror, path) from error
 
+    class FewerSaves(NBClientEngine):
+        """papermill saves before and after every cell, text included; once after each code cell is as safe."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+            complete_and_save = nb_man.cell_complete
+
+            def start(cell: Any, cell_index: int) -> None:
+                cell.metadata.papermill.update(status="running", exception=False, start_time=nb_man.now().isoformat())
+
+            def complete(cell: Any, cell_index: int) -> None:
+                if cell.cell_type == "code":
+                    complete_and_save(cell, cell_index=cell_index)
+                else:
+                    cell.metadata.papermill["status"] = "completed"
+
+            nb_man.cell_start, nb_man.cell_complete = start, complete
+            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+    papermill_engines.register("fewer_saves", FewerSaves)
     papermill_io.register(str(Path(job["output"]).parent), WholeFiles())
     try:
         papermill.execute_notebook(
@@ -65,6 +86,7 @@ def _execute(job: dict[str, Any], tell: Any) -> int:
             kernel_name="python3",
             language="python",
             cwd=str(Path(job["notebook"]).parent),
+            engine_name="fewer_saves",
             progress_bar=False,
             log_output=True,
             coalesce_streams=True,

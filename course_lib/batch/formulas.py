@@ -6,6 +6,14 @@ from functools import lru_cache
 from html import escape
 from threading import Lock
 
+# What mathtext lacks and can do by another name.
+SAME_IN_MATHTEXT = {
+    r"\displaystyle": "",
+    r"\textrm": r"\mathrm",
+    r"\lVert": r"\|",
+    r"\rVert": r"\|",
+    r"\tfrac": r"\frac",
+}
 # matplotlib keeps global state while it draws.
 _DRAWING = Lock()
 
@@ -16,8 +24,9 @@ def formula_html(tex: str, *, block: bool = False) -> str:
 
     What matplotlib's mathtext does not know (aligned equations, say) stays as readable TeX.
     """
-    # One line, as mathtext wants it; it knows \mathrm but not these two.
-    source = " ".join(tex.split()).replace(r"\textrm", r"\mathrm").replace(r"\displaystyle", "")
+    source = " ".join(tex.split())
+    for unknown, known in SAME_IN_MATHTEXT.items():
+        source = source.replace(unknown, known)
     try:
         image, depth = _draw(source, size=14 if block else 12)
     except (ValueError, RuntimeError):

@@ -1,5 +1,6 @@
 """How are executed notebooks turned into pages without holding up the jobs?"""
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -10,6 +11,8 @@ class PageMaker:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pages")
         self._pages: dict[Future[None], str] = {}
+        # nbconvert takes a second to import: better while the first notebook runs than after the last.
+        self._threads.submit(_writer)
 
     def __enter__(self) -> "PageMaker":
         return self
@@ -29,7 +32,11 @@ class PageMaker:
         return [(self._pages.pop(future), future.exception()) for future in done]
 
 
-def _make(notebook: Path, page: Path) -> None:
-    from course_lib.batch.html import write_page  # nbconvert takes a second to import
+def _writer() -> Callable[[Path, Path], None]:
+    from course_lib.batch.html import write_page
 
-    write_page(notebook, page)
+    return write_page
+
+
+def _make(notebook: Path, page: Path) -> None:
+    _writer()(notebook, page)

@@ -41,6 +41,7 @@ def batch(tmp_path_factory, write_notebook, recording):
     write_notebook(folder, "05_eats", EATS)
     write_notebook(folder, "06_children", LEAVES_CHILDREN)
     write_notebook(folder, "07_claims", recording, claim.format("high", 0, False))
+    write_notebook(folder, "08_kills_runner_side", "import os; os.kill(os.getppid(), 9)", "import time; time.sleep(60)")
     events = []
     result = run_batch(
         make_plan(find_notebooks(folder), profile="smoke"),
@@ -79,6 +80,7 @@ class TestABatchOfGoodAndBadNotebooks:
             "05_eats": "killed",
             "06_children": "ok",
             "07_claims": "failed",
+            "08_kills_runner_side": "killed",
         }
         assert batch[0].exit_code == 1
         assert not batch[0].interrupted
@@ -94,6 +96,7 @@ class TestABatchOfGoodAndBadNotebooks:
         assert "the kernel died in: import os; os._exit(1)" in errors["03_dies"]
         assert "took longer than 15 s; it was in: import time" in errors["04_hangs"]
         assert "the limit is 400 MiB" in errors["05_eats"]
+        assert "the notebook's process ended by signal 9" in errors["08_kills_runner_side"]
         assert errors["07_claims"] == "claim does not hold: it is high (measured 0, bound ≥ 1)"
 
     def test_records_and_claims_are_kept(self, batch):
@@ -145,11 +148,10 @@ class TestABatchOfGoodAndBadNotebooks:
             "05_eats": 1,
             "06_children": 1,
             "07_claims": 1,
+            "08_kills_runner_side": 2,
         }
-        assert Counter(event.key for event in batch[1] if isinstance(event, JobRetried)) == {
-            "03_dies": 1,
-            "04_hangs": 1,
-        }
+        lost = {"03_dies": 1, "04_hangs": 1, "08_kills_runner_side": 1}
+        assert Counter(event.key for event in batch[1] if isinstance(event, JobRetried)) == lost
 
     def test_each_has_a_log_and_a_page(self, batch):
         for record in batch[0].run.notebooks:

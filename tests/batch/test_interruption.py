@@ -106,6 +106,18 @@ def test_a_runner_asked_to_stop_ends_its_jobs_and_the_run_can_be_resumed(series,
 
 
 @pytest.mark.slow
+def test_a_second_ctrl_c_ends_everything_at_once(series, living):
+    runner = start_runner(series)
+    runner.send_signal(signal.SIGINT)
+    runner.send_signal(signal.SIGTERM)
+    assert runner.wait(20) == 130
+    run_id = load_run(series / "run").run_id
+    assert wait_until_gone(lambda: living(run_id)) == []
+    assert resume(series, []).exit_code == 0
+    assert times_run(series) == ["x", "xx", "x"]
+
+
+@pytest.mark.slow
 def test_when_the_runner_is_killed_its_kernels_and_children_die_and_nothing_finished_is_lost(series, living):
     runner = start_runner(series)
     runner.kill()

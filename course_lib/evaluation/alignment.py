@@ -3,8 +3,14 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
+import torch
+from datasets import Dataset
 from jaxtyping import Float
 from torch import Tensor
+
+from course_lib.data.batching import encode_pairs, make_batch
+from course_lib.data.vocabulary import Vocabulary
+from course_lib.models.seq2seq import EncoderDecoder
 
 
 def alignment_hits(
@@ -38,7 +44,7 @@ def alignment_hits(
 
 
 def alignment_accuracy(
-    all_weights: Sequence[Float[Tensor, "target source"]],
+    all_weights: Sequence[Tensor],  # one [target, source] for each sentence
     all_gold: Sequence[Sequence[Sequence[int]]],
     targets: Sequence[str],
     function_words: Collection[str] = (),
@@ -55,3 +61,29 @@ def alignment_accuracy(
     if words == 0:
         raise ValueError("no content word has a gold partner; alignment accuracy needs gold alignments")
     return sum(hits for hits, _ in counts) / words
+
+
+@torch.no_grad()
+def attention_to_gold(
+    model: EncoderDecoder,
+    dataset: Dataset,
+    source_vocabulary: Vocabulary,
+    target_vocabulary: Vocabulary,
+    batch_size: int = 200,
+) -> list[Tensor]:
+    """Where the model looks while it is made to say the *reference*: one [target + END, source] for each sentence.
+
+    Forced decoding keeps the rows in step with the gold alignment, whatever the model would have said itself.
+    Raises ValueError if the model has no attention.
+    """
+    device = next(model.parameters()).device
+    pairs = encode_pairs(dataset, source_vocabulary, target_vocabulary)
+    all_weights = []
+    for first in range(0, len(pairs), batch_size):
+        batch = make_batch(pairs[first : first + batch_size]).to(device)
+        weights = model(batch.source, batch.source_is_word, batch.target_input).weights
+        if weights is None:
+            raise ValueError("this model has no attention to look at; give an attention_model")
+        for row, (source_ids, target_ids) in zip(weights.cpu(), pairs[first : first + batch_size], strict=True):
+            all_weights.append(row[: len(target_ids) + 1, : len(source_ids)])
+    return all_weights

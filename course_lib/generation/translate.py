@@ -1,12 +1,14 @@
 """How does a trained decoder write? Word by word, greedily or with a beam (notebooks 01, 02)."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from course_lib.data.vocabulary import BEGIN, END
+from course_lib.data.batching import Pair, make_batch
+from course_lib.data.vocabulary import BEGIN, END, Vocabulary
 from course_lib.models.recurrent import Annotations
 from course_lib.models.seq2seq import EncoderDecoder
 
@@ -21,9 +23,12 @@ class Translation:
     finished: bool  # False: cut off at the longest length allowed
 
 
-def longest_target(source_is_word: Bool[Tensor, "batch source"]) -> int:
+Search = Callable[[EncoderDecoder, Tensor, Tensor], list[Translation]]
+
+
+def longest_target(source_is_word: Bool[Tensor, "batch source"]) -> Int[Tensor, " batch"]:
     """Three words for each source word, as GroundHog's sampler allows, and room for END."""
-    return 3 * int(source_is_word.sum(dim=-1).max()) + 1
+    return 3 * source_is_word.sum(dim=-1) + 1
 
 
 class Writer:
@@ -66,6 +71,30 @@ def greedy(
     return _write(model, source, source_is_word, maximum_length, choose=lambda logits: logits.argmax(dim=-1))
 
 
+def translate(
+    model: EncoderDecoder,
+    sentences: Sequence[str],
+    source_vocabulary: Vocabulary,
+    target_vocabulary: Vocabulary,
+    search: Search = greedy,
+    batch_size: int = 200,
+) -> list[str]:
+    """The translations of tokenised sentences, in their order; words unknown to the vocabulary are read as UNKNOWN.
+
+    Raises ValueError, naming it, if a sentence is empty.
+    """
+    device = next(model.parameters()).device
+    translations = []
+    for first in range(0, len(sentences), batch_size):
+        pairs: list[Pair] = [
+            (source_vocabulary.encode(sentence), []) for sentence in sentences[first : first + batch_size]
+        ]
+        batch = make_batch(pairs).to(device)
+        written = search(model, batch.source, batch.source_is_word)
+        translations += [target_vocabulary.decode(translation.ids) for translation in written]
+    return translations
+
+
 @torch.no_grad()
 def sample(
     model: EncoderDecoder,
@@ -90,28 +119,38 @@ def sample(
     return _write(model, source, source_is_word, maximum_length, choose=draw)
 
 
-def _write(model, source, source_is_word, maximum_length, choose) -> list[Translation]:
-    limit = longest_target(source_is_word) if maximum_length is None else maximum_length
+def _write(
+    model: EncoderDecoder,
+    source: Int[Tensor, "batch source"],
+    source_is_word: Bool[Tensor, "batch source"],
+    maximum_length: int | None,
+    choose: Callable[[Tensor], Tensor],
+) -> list[Translation]:
+    """The one loop of `greedy` and `sample`: `choose` picks the next word of each sentence from its logits."""
+    limits = longest_target(source_is_word)
+    if maximum_length is not None:
+        limits = torch.full_like(limits, maximum_length)
     writer = Writer(model, model.encoder(source, source_is_word))
     batch_size = len(source)
     words = source.new_full((batch_size,), BEGIN)
-    finished = torch.zeros(batch_size, dtype=torch.bool, device=source.device)
+    done = torch.zeros(batch_size, dtype=torch.bool, device=source.device)
     log_probability = torch.zeros(batch_size, device=source.device)
     written, looked = [], []
-    for _ in range(limit):
+    for length in range(1, int(limits.max()) + 1):
         logits, weights = writer.read(words)
         words = choose(logits)
         word_log_probability = logits.log_softmax(dim=-1).gather(1, words.unsqueeze(1)).squeeze(1)
-        log_probability += word_log_probability.masked_fill(finished, 0.0)
-        written.append(words.masked_fill(finished, END))
+        log_probability += word_log_probability.masked_fill(done, 0.0)
+        written.append(words)
         if weights is not None:
             looked.append(weights)
-        finished = finished | (words == END)
-        if finished.all():
+        done = done | (words == END) | (limits <= length)  # each sentence has its own limit, whatever its neighbours
+        if done.all():
             break
     all_weights = torch.stack(looked, dim=1) if looked else None  # [batch, target, source]
     translations = []
-    for row, ids in enumerate(torch.stack(written, dim=1).tolist()):
+    for row, (ids, limit) in enumerate(zip(torch.stack(written, dim=1).tolist(), limits.tolist(), strict=True)):
+        ids = ids[:limit]
         ended = END in ids
         length = ids.index(END) if ended else len(ids)
         row_weights = None if all_weights is None else all_weights[row, : length + ended]
@@ -140,7 +179,7 @@ def beam_search(
     if beam_size < 1:
         raise ValueError(f"beam_size must be at least 1, got {beam_size}")
     is_word = torch.ones_like(source, dtype=torch.bool).unsqueeze(0)
-    limit = longest_target(is_word) if maximum_length is None else maximum_length
+    limit = int(longest_target(is_word)) if maximum_length is None else maximum_length
     writer = Writer(model, model.encoder(source.unsqueeze(0), is_word))
     candidates = [Translation([], 0.0, None, finished=False)]
     ended: list[Translation] = []

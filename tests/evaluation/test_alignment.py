@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
-from course_lib.evaluation.alignment import alignment_accuracy, alignment_hits
+from course_lib.data.vocabulary import Vocabulary
+from course_lib.evaluation.alignment import alignment_accuracy, alignment_hits, attention_to_gold
+from course_lib.models.seq2seq import attention_model, fixed_context_model
 
 
 def test_a_word_is_a_hit_if_its_largest_weight_lies_on_a_gold_partner():
@@ -44,3 +47,20 @@ def test_missing_weights_and_missing_gold_are_refused():
         alignment_hits(torch.ones(1, 2), [(0, 0)], ["a", "b"])
     with pytest.raises(ValueError, match="gold alignments"):
         alignment_accuracy([torch.ones(1, 2)], [[]], ["a"])
+
+
+DATASET = Dataset.from_dict({"source": ["x y z", "y"], "target": ["b", "a b a"], "alignment": [[[0, 0]], [[0, 1]]]})
+
+
+def test_attention_is_read_off_without_padding_and_with_a_row_for_the_end():
+    words = Vocabulary(["x", "y", "z"]), Vocabulary(["a", "b"])
+    weights = attention_to_gold(attention_model(7, 6, embedding_size=4, hidden_size=4), DATASET, *words)
+    assert [list(w.shape) for w in weights] == [[2, 3], [4, 1]]
+    for w in weights:
+        torch.testing.assert_close(w.sum(-1), torch.ones(len(w)))
+
+
+def test_a_model_without_attention_is_refused():
+    words = Vocabulary(["x", "y", "z"]), Vocabulary(["a", "b"])
+    with pytest.raises(ValueError, match="no attention"):
+        attention_to_gold(fixed_context_model(7, 6, context_size=4), DATASET, *words)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from course_lib.data.vocabulary import BEGIN, END
-from course_lib.generation.translate import beam_search, greedy, sample
+from course_lib.data.vocabulary import BEGIN, END, Vocabulary
+from course_lib.generation.translate import beam_search, greedy, sample, translate
 from course_lib.models.seq2seq import attention_model, fixed_context_model
 
 
@@ -140,3 +140,16 @@ def test_a_beam_of_none_is_refused():
 def test_an_empty_source_sentence_is_refused():
     with pytest.raises(ValueError, match="empty source"):
         beam_search(tiny(), torch.tensor([], dtype=torch.long))
+
+
+def test_sentences_are_translated_in_their_order_whatever_the_batch_size():
+    source, target = Vocabulary([f"s{i}" for i in range(8)]), Vocabulary(["a", "b"])
+    sentences = ["s1 s2 s3", "s4", "s5 s7", "s0 nobody-knows-this s2"]
+    model = tiny(1)
+    alone = [translate(model, [sentence], source, target)[0] for sentence in sentences]
+    assert translate(model, sentences, source, target, batch_size=3) == alone
+
+
+def test_an_empty_sentence_to_translate_is_refused():
+    with pytest.raises(ValueError, match="empty"):
+        translate(tiny(), ["s1", " "], Vocabulary(["s1"]), Vocabulary(["a", "b"]))

@@ -24,7 +24,7 @@ def code_version(package: Path | None = None) -> str:
     digest = sha256()
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package)
-        if name.parts[0] in {"batch", "cli.py"}:
+        if name.parts[0] in {"batch", "cli"}:
             continue
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()

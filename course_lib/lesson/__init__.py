@@ -11,7 +11,20 @@ from course_lib.lesson.course import Course, start
 from course_lib.lesson.heat_maps import heat_map
 from course_lib.lesson.numbers import about, seconds
 from course_lib.lesson.predictions import Prediction
+from course_lib.lesson.shipped_results import ShippedResults, shipped
 from course_lib.lesson.tables import table
 from course_lib.lesson.tensors import show
 
-__all__ = ["ClaimFailed", "Course", "Prediction", "about", "heat_map", "seconds", "show", "start", "table"]
+__all__ = [
+    "ClaimFailed",
+    "Course",
+    "Prediction",
+    "ShippedResults",
+    "about",
+    "heat_map",
+    "seconds",
+    "shipped",
+    "show",
+    "start",
+    "table",
+]

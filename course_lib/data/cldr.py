@@ -93,8 +93,8 @@ def sentences_by_item_count(
 ) -> dict[int, Dataset]:
     """Test sentences for measuring by length: for each count of items, `per_count` distinct ones.
 
-    None of them occurs in the train split of `parallel_corpus`, whatever its seed, item counts and sizes, provided
-    that `held_out_items` and, with it, the arguments that choose the items are the same.
+    None of them occurs in the train split of `parallel_corpus`, whatever its seed, item counts and sizes. With
+    `held_out_items` none of their items does, if the arguments that choose the items are the same there.
     """
     generator = _generator(source_locale, target_locale, kinds, held_out_items, territories, languages, currencies)
     _check_counts(item_counts)

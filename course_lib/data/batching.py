@@ -142,8 +142,9 @@ def translation_loader(
 
     Its order depends only on (seed, epoch): call `loader.batch_sampler.set_epoch(epoch)` before each epoch, and a
     resumed run sees the same batches (one that Accelerate prepared sets its own count of epochs over the sampler's,
-    so call `loader.set_epoch(epoch)` there). It works in this process and draws nothing from torch's global generator, so
-    that iterating does not change what dropout draws. `shuffle=False` keeps the dataset's order, for evaluation.
+    so call `loader.set_epoch(epoch)` there). It works in this process and draws nothing from torch's global
+    generator, so that iterating does not change what dropout draws. `shuffle=False` keeps the dataset's order, for
+    evaluation.
     """
     pairs = encode_pairs(dataset, source_vocabulary, target_vocabulary)
     if not pairs:

@@ -1,6 +1,7 @@
 """How did the training go? Losses step by step, a progress bar, and an error as soon as a loss is not a number."""
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -41,8 +42,9 @@ class History:
         self._last_look = 0.0
 
     def __enter__(self) -> "History":
-        # Only a process that must be silent passes `disable`: passing it at all would overrule TQDM_DISABLE.
-        silence = {} if self.visible else {"disable": True}
+        # tqdm's bar for notebooks overlooks TQDM_DISABLE, so it is read here; but `disable=False` would overrule it.
+        silent = not self.visible or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+        silence = {"disable": True} if silent else {}
         self._bar = tqdm(
             total=self.total_steps, initial=self.steps, desc=self.description, unit="step", mininterval=0.1, **silence
         )

@@ -53,11 +53,11 @@ def make_claim(
     text: str,
     measured: Any,
     *,
-    at_least: float | None,
-    at_most: float | None,
-    equals: bool | int | float | None,
-    paper: str | None,
-    judged: bool,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    equals: bool | int | float | None = None,
+    paper: str | None = None,
+    judged: bool = True,
 ) -> Claim:
     """Judge one measurement by one bound. NaN fails every bound.
 

@@ -39,11 +39,12 @@ def heat_map(
     axes.set_yticks(range(rows), row_labels, parse_math=False)
     axes.set_xlabel(column_axis)
     axes.set_ylabel(row_axis)
-    axes.set_title(title, parse_math=False)
+    gold_cells = sorted(set(gold or ()))
+    axes.set_title(f"{title}\nboxes: true alignment" if gold_cells else title, parse_math=False)
     axes.grid(visible=False)
     colour_bar = figure.colorbar(image, ax=axes, ticks=[0, 0.25, 0.5, 0.75, 1])
     colour_bar.set_label("weight")
-    for row, column in sorted(set(gold or ())):
+    for row, column in gold_cells:
         if not (0 <= row < rows and 0 <= column < columns):
             raise ValueError(f"gold cell ({row}, {column}) lies outside the {rows} rows and {columns} columns")
         # A light line inside a dark one is seen on dark cells and on bright ones.

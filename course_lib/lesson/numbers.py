@@ -53,6 +53,6 @@ def _significant(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return str(value)
     rounded = float(f"{value:.{digits}g}")
-    if 1000 <= abs(rounded) < 1e12:
+    if 1 <= abs(rounded) < 1e12:
         return f"{rounded:,}".removesuffix(".0")
     return f"{rounded:.{digits}g}" if rounded else "0"

@@ -29,6 +29,7 @@ def test_words_that_look_like_formulas_are_text():
 def test_gold_cells_are_outlined_at_row_and_column():
     axes = heat_map(torch.eye(3), list("abc"), list("def"), "t", gold=[(2, 0), (2, 0)]).axes[0]
     boxes = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert axes.get_title() == "t\nboxes: true alignment"
     assert {(round(box.get_x() + 0.42), round(box.get_y() + 0.42)) for box in boxes} == {(0, 2)}
 
 

@@ -48,7 +48,8 @@ def test_no_digits_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("duration", "expected"), [(0.035, "≈35 ms"), (12.4, "≈12 s"), (0, "≈0 ms"), (210, "≈3.5 min"), (7200, "≈2 h")]
+    ("duration", "expected"),
+    [(0.257, "≈260 ms"), (12.4, "≈12 s"), (0, "≈0 ms"), (210, "≈3.5 min"), (7200, "≈2 h")],
 )
 def test_a_duration_gets_the_unit_that_reads_best(duration, expected):
     assert seconds(duration) == expected

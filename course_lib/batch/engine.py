@@ -22,7 +22,7 @@ from course_lib.batch.job import Job, Limits
 from course_lib.batch.layout import Places
 from course_lib.batch.pages import PageMaker
 from course_lib.batch.plan import Spec
-from course_lib.batch.processes import descendants, end_marked
+from course_lib.batch.processes import end_marked
 from course_lib.batch.publish import publish
 from course_lib.batch.record import NotebookRecord, RunRecord, read_record_file, save_run
 from course_lib.batch.resume import earlier_run, finished_before, mark_done, marked_records, save_plan
@@ -202,7 +202,7 @@ class _Batch:
             for event in job.poll():
                 self.tell(event)
             if self.vram and job.outcome is None:
-                self.vram.processes(job.spec.key, {process.pid for process in descendants(job.pid)})
+                self.vram.processes(job.spec.key, job.processes)
             if job.outcome is not None:
                 self._take_back(job)
                 if job.outcome.lost and job.attempt <= self.limits.retries:

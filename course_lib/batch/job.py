@@ -16,7 +16,7 @@ from course_lib.batch import execute
 from course_lib.batch.events import CellFinished, CellStarted, Event
 from course_lib.batch.layout import Places
 from course_lib.batch.plan import Spec
-from course_lib.batch.processes import JOB_VARIABLE, end_job, end_marked, highest_memory, memory_in_use
+from course_lib.batch.processes import JOB_VARIABLE, descendants, end_job, end_marked, highest_memory, memory_in_use
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 SECONDS_BETWEEN_MEMORY_CHECKS = 0.2
@@ -71,6 +71,7 @@ class Job:
     cell_source: str = ""
     cell_seconds: list[float] = field(default_factory=list)
     peak_ram: int = 0
+    processes: set[int] = field(default_factory=set)
     outcome: Outcome | None = None
     survivors: list[int] = field(default_factory=list)
     _reported_error: str | None = None
@@ -146,8 +147,10 @@ class Job:
     def _check_memory(self) -> None:
         limit = self.limits.memory
         known = self.peak_ram if limit is None else min(self.peak_ram, limit)
-        used = memory_in_use(self.pid, at_least=known)
-        self.peak_ram = max(self.peak_ram, used, highest_memory(self.pid))
+        processes = descendants(self.pid)
+        self.processes.update(process.pid for process in processes)
+        used = memory_in_use(processes, at_least=known)
+        self.peak_ram = max(self.peak_ram, used, highest_memory(processes))
         self._next_memory_check = time.monotonic() + SECONDS_BETWEEN_MEMORY_CHECKS
         if limit is not None and used > limit:
             text = f"MemoryLimit: used {used / MIB:,.0f} MiB of RAM, the limit is {limit / MIB:,.0f} MiB"

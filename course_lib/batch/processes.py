@@ -79,13 +79,12 @@ def _kill_until_none(find: Callable[[], set[psutil.Process]], seconds: float = 5
     return list(left)
 
 
-def memory_in_use(pid: int, at_least: int) -> int:
-    """Bytes of RAM that the descendants of `pid` hold together.
+def memory_in_use(processes: list[psutil.Process], at_least: int) -> int:
+    """Bytes of RAM that `processes` hold together.
 
     Pages shared between them are counted once where the system tells (proportional set size on Linux); that costs
     some milliseconds, so it is only asked when the plain sum is above `at_least`.
     """
-    processes = descendants(pid)
     resident = [(process, _resident(process)) for process in processes]
     total = sum(size for _, size in resident)
     if total <= at_least or len(resident) < 2:
@@ -93,10 +92,10 @@ def memory_in_use(pid: int, at_least: int) -> int:
     return sum(_proportional(process, size) for process, size in resident)
 
 
-def highest_memory(pid: int) -> int:
-    """The largest high-water mark among the descendants of `pid`, which catches peaks between two looks (Linux)."""
+def highest_memory(processes: list[psutil.Process]) -> int:
+    """The largest high-water mark among `processes`, which catches peaks between two looks (Linux)."""
     peaks = [0]
-    for process in descendants(pid):
+    for process in processes:
         with contextlib.suppress(OSError, ValueError):
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             peaks.extend(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))

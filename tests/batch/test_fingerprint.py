@@ -11,7 +11,7 @@ def fingerprint_of(folder, **request):
 
 @pytest.fixture
 def package(tmp_path):
-    for name in ("models/attention.py", "batch/engine.py", "cli.py"):
+    for name in ("models/attention.py", "batch/engine.py", "cli/commands.py"):
         path = tmp_path / "package" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x = 1")
@@ -30,7 +30,7 @@ def test_code_and_values_count_but_text_and_outputs_do_not(tmp_path, write_noteb
 
 
 @pytest.mark.parametrize(
-    ("changed", "counts"), [("models/attention.py", True), ("batch/engine.py", False), ("cli.py", False)]
+    ("changed", "counts"), [("models/attention.py", True), ("batch/engine.py", False), ("cli/commands.py", False)]
 )
 def test_the_librarys_code_counts_but_not_the_runners(package, changed, counts):
     before = code_version.__wrapped__(package)

@@ -39,7 +39,7 @@ def main(job_file: Path) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     with open(job["events"], "a", encoding="utf-8") as events:
         status = _execute(job, lambda **event: print(json.dumps(event), file=events, flush=True))
-    end_descendants(os.getpid(), job_id)
+    _leave_nothing(job_id)
     return status
 
 
@@ -161,9 +161,13 @@ def _die_with_the_runner(job_id: str) -> None:
     """Wait for the end of standard input, which comes only when the runner is gone, and then end everything here."""
     while os.read(0, 1024):
         pass
+    _leave_nothing(job_id)
+    os._exit(signal.SIGKILL + 128)
+
+
+def _leave_nothing(job_id: str) -> None:
     end_descendants(os.getpid(), job_id)
     shutil.rmtree(os.environ["JUPYTER_RUNTIME_DIR"], ignore_errors=True)
-    os._exit(signal.SIGKILL + 128)
 
 
 def _one_line(name: str, text: str) -> str:

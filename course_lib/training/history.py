@@ -42,11 +42,15 @@ class History:
         self._last_look = 0.0
 
     def __enter__(self) -> "History":
-        # tqdm's bar for notebooks overlooks TQDM_DISABLE, so it is read here; but `disable=False` would overrule it.
-        silent = not self.visible or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
-        silence = {"disable": True} if silent else {}
+        # TQDM_DISABLE is read here and now: tqdm's bar for notebooks overlooks it, and others read it at import only.
+        silenced = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
         self._bar = tqdm(
-            total=self.total_steps, initial=self.steps, desc=self.description, unit="step", mininterval=0.1, **silence
+            total=self.total_steps,
+            initial=self.steps,
+            desc=self.description,
+            unit="step",
+            mininterval=0.1,
+            disable=silenced or not self.visible,
         )
         return self
 

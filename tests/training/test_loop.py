@@ -5,6 +5,7 @@ import re
 import signal
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -233,7 +234,11 @@ def test_measures_that_change_their_names_are_refused(make_toy):
         run(toy)
 
 
-def test_the_bar_shows_loss_and_time_left(make_toy, capsys):
+def test_the_bar_shows_loss_and_time_left_and_can_be_silenced(make_toy, capsys, monkeypatch):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    run(make_toy(), steps=3)
+    assert capsys.readouterr().err == ""
+    monkeypatch.delenv("TQDM_DISABLE")
     run(make_toy(), steps=3, description="learning toys")
     shown = capsys.readouterr().err
     assert re.search(r"learning toys: 100%.* 3/3 \[00:\d\d<00:00, .*, loss \d\.\d{4}\]", shown)
@@ -274,6 +279,17 @@ def test_ctrl_c_ends_the_step_saves_and_returns(make_toy, tmp_path, capsys):
     rest_toy = make_toy()
     assert run(rest_toy, checkpoints=tmp_path).losses == whole.losses
     assert same_weights(rest_toy.model, whole_toy.model)
+
+
+def test_ctrl_c_that_also_reaches_the_loading_workers_does_not_take_the_batches_away(make_toy):
+    toy = make_toy(num_workers=1, prefetch_factor=1)
+
+    def stop_all(step, model):
+        if step == 3:
+            for worker in psutil.Process().children():
+                worker.send_signal(signal.SIGINT)
+
+    assert run(toy, steps=12, on_step=stop_all).losses == run(make_toy(), steps=12).losses
 
 
 def test_ctrl_c_without_a_folder_says_that_nothing_is_saved(make_toy, capsys):

@@ -12,7 +12,7 @@ from course_lib.lesson.display import in_notebook, publish, show_html
 from course_lib.lesson.figures import show_figure, use_course_style
 from course_lib.lesson.listings import show_source
 from course_lib.lesson.predictions import Prediction
-from course_lib.lesson.records import append_line, check_name, json_safe, record_bundle
+from course_lib.lesson.records import append_line, check_name, json_safe, record_bundle, records_bundle
 from course_lib.lesson.settings import PROFILES, choose_settings
 from course_lib.lesson.suggestions import unknown_name
 from course_lib.lesson.surroundings import choose_device, keep_quiet, plant_seeds
@@ -54,16 +54,24 @@ class Course:
         snake_case, or was recorded with another value in this batch run (live, running a cell again replaces it),
         TypeError when the value is not a number, text, list or mapping.
         """
+        self._keep(name, value)
+        publish(record_bundle(name, value))
+
+    def record_all(self, values: Mapping[str, Any]) -> None:
+        """Keep several results, each under its own name as `record` does, and say so in one line."""
+        for name, value in values.items():
+            self._keep(name, value)
+        publish(records_bundle(values))
+
+    def _keep(self, name: str, value: Any) -> None:
         check_name(name)
         safe = json_safe(name, value)
         if not self.live and name in self._records and self._records[name] != safe:
             raise ValueError(
                 f"{name!r} was already recorded as {self._records[name]!r}, now {safe!r}; give each result its own name"
             )
-        bundle = record_bundle(name, value)
         append_line({"kind": "record", "name": name, "value": safe})
         self._records[name] = safe
-        publish(bundle)
 
     def claim(
         self,

@@ -54,6 +54,15 @@ def record_bundle(name: str, value: Any) -> dict[str, str]:
     return {RECORD_MIME: exact, "text/plain": f"recorded {name} = {_readable(value)}"}
 
 
+def records_bundle(values: Mapping[str, Any]) -> dict[str, str]:
+    """The display data of several records: their number and names' range as text, the exact values as JSON text."""
+    safe = {name: json_safe(name, value) for name, value in values.items()}
+    exact = json.dumps({"course_records": safe}, ensure_ascii=False, allow_nan=False)
+    names = list(safe)
+    text = f"recorded {len(names)} results" + (f", {names[0]} to {names[-1]}" if len(names) > 1 else "")
+    return {RECORD_MIME: exact, "text/plain": text}
+
+
 def append_line(line: Mapping[str, Any]) -> None:
     """Append one JSON line to the file named by COURSE_RECORD_FILE; without it nothing is written.
 

@@ -88,3 +88,9 @@ def test_the_display_data_is_valid_and_holds_the_exact_value_as_text(run_cells):
     data = cell.outputs[0].data
     assert data["text/plain"] == "recorded bleu = ≈26.7"
     assert data["application/vnd.course.record.v1+json"] == '{"course_record": "bleu", "value": 26.74951}'
+
+
+def test_several_results_are_recorded_under_their_own_names_in_one_line(course, tmp_path, capsys):
+    course.record_all({"bleu_1": 99.5, "bleu_2": 80.25})
+    assert [(line["name"], line["value"]) for line in lines(tmp_path)] == [("bleu_1", 99.5), ("bleu_2", 80.25)]
+    assert capsys.readouterr().out.strip() == "recorded 2 results, bleu_1 to bleu_2"

@@ -49,8 +49,9 @@ class Reference:
         return None if factor is None else predict_minutes(time.seconds, factor)
 
 
-def load_reference(file: Path = REFERENCE_FILE) -> Reference:
+def load_reference(file: Path | None = None) -> Reference:
     """The stored reference; an empty one where none was measured yet. Raises UsageError when the file is damaged."""
+    file = file or REFERENCE_FILE
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
@@ -72,12 +73,13 @@ def load_reference(file: Path = REFERENCE_FILE) -> Reference:
     return reference
 
 
-def update_reference(run: RunRecord, calibration: Calibration, file: Path = REFERENCE_FILE) -> Reference:
+def update_reference(run: RunRecord, calibration: Calibration, file: Path | None = None) -> Reference:
     """Store the times and memory of `run`, made on the machine of `calibration`; other entries are kept.
 
     Several seeds of a notebook count by their median time and largest memory. Raises UsageError for a run that is not
     wholly well, whose notebooks shared the machine (--jobs), or that swept settings: none of these times is typical.
     """
+    file = file or REFERENCE_FILE
     groups = group_runs(run.notebooks)
     if not went_well(run):
         raise UsageError("reference times are taken only from a run in which all notebooks ran and all claims hold")

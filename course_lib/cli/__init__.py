@@ -58,10 +58,11 @@ def main() -> None:
     app(prog_name="course")
 
 
-def _version(asked: bool) -> None:
+def _version(asked: bool) -> bool:
     if asked:
         typer.echo(f"course {course_lib.__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -52,7 +52,7 @@ class Watcher:
         self.jobs, self.console, self.clock = max(1, jobs), console, clock
         self._live = Live(get_renderable=self.table, console=console, refresh_per_second=4, transient=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Watcher":
         if self.console.is_terminal:
             self._live.start()
         return self

@@ -1,12 +1,15 @@
 """Tiny notebooks, and batches of them, for the runner's tests."""
 
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from course_lib.batch.record import NotebookRecord, RunRecord
 
 PARAMETERS = (
     'profile: str = "cpu"  # smoke, cpu or gpu\n'
@@ -59,3 +62,49 @@ def living() -> Callable[[str], list[int]]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def notebook_record() -> Callable[..., NotebookRecord]:
+    """The record of one notebook that went well, with what is given changed."""
+
+    def make(name: str = "02_attention", seed: int = 0, **changed: object) -> NotebookRecord:
+        values: dict = {
+            "key": f"{name}__seed={seed}",
+            "name": name,
+            "status": "ok",
+            "title": f"{name}: what is it?",
+            "seconds": 60.0,
+            "peak_ram_bytes": 800 * 2**20,
+            "parameters": {"profile": "cpu", "seed": seed, "weights": "bundled"},
+            "seed": seed,
+            "attempts": 1,
+        }
+        return NotebookRecord(**(values | changed))
+
+    return make
+
+
+@pytest.fixture
+def run_record(tmp_path: Path) -> Callable[..., RunRecord]:
+    """A finished run of the given notebooks; its directory is a new one below tmp_path."""
+    directories = (tmp_path / f"run{number}" for number in count(1))
+
+    def make(*notebooks: NotebookRecord, **changed: object) -> RunRecord:
+        directory = next(directories)
+        directory.mkdir()
+        values: dict = {
+            "profile": "cpu",
+            "commit": "0123456789abcdef",
+            "hardware": {"cpu": "Some CPU", "cores": 2, "ram_bytes": 8 * 2**30, "gpus": []},
+            "versions": {"python": "3.12.1", "torch": "2.13.0"},
+            "notebooks": list(notebooks),
+            "state": "finished",
+            "started": "2026-11-21T07:30:00+00:00",
+            "finished": "2026-11-21T07:34:10+00:00",
+            "command": ["course", "run"],
+            "directory": directory,
+        }
+        return RunRecord(**(values | changed))
+
+    return make

@@ -61,8 +61,10 @@ def count(amount: int, word: str) -> str:
 
 
 def settings(parameters: dict[str, Any]) -> str:
-    """temperature = 0.5, context_size = 64"""
-    return ", ".join(f"{name} = {number(value, longest=40)}" for name, value in parameters.items())
+    """temperature = 0.5, context_size = 64, data = ''"""
+    return ", ".join(
+        f"{name} = {repr(value) if value == '' else number(value, longest=40)}" for name, value in parameters.items()
+    )
 
 
 def _float(value: float) -> str:

@@ -52,3 +52,7 @@ def test_sizes_are_written_in_binary_units(size, words):
 @pytest.mark.parametrize(("value", "words"), [(0.01, "5 s"), (0.5, "30 s"), (1.25, "1.2 min"), (80, "1 h 20 min")])
 def test_predictions_are_no_finer_than_they_deserve(value, words):
     assert wording.minutes(value) == words
+
+
+def test_an_empty_setting_can_be_seen():
+    assert wording.settings({"data": "", "width": 3}) == "data = '', width = 3"

@@ -17,7 +17,14 @@ from course_lib.batch.errors import UsageError
 from course_lib.batch.events import Event, JobFinished, JobRetried, JobStarted, Notice
 from course_lib.batch.files import lock_directory, point_latest
 from course_lib.batch.fingerprint import fingerprint
-from course_lib.batch.hardware import describe_hardware, describe_versions, git_commit, gpu_slots, usable_cores
+from course_lib.batch.hardware import (
+    default_jobs,
+    describe_hardware,
+    describe_versions,
+    git_commit,
+    gpu_slots,
+    usable_cores,
+)
 from course_lib.batch.job import Job, Limits
 from course_lib.batch.layout import Places
 from course_lib.batch.pages import PageMaker
@@ -66,7 +73,7 @@ def run_batch(
 ) -> RunResult:
     """Run every spec, each in processes of its own, and keep run.json in `out` true all the time.
 
-    jobs: how many at once (default: one per GPU slot, else 1). gpus: slots, one to each job; see `hardware.gpu_slots`.
+    jobs: how many at once (default: `hardware.default_jobs`). gpus: slots, one to each job; see `hardware.gpu_slots`.
     resume: continue the run in `out`; what finished with the same code and values is kept, the rest is run.
     latest: a link (runs/latest) to point at this run. on_event is called in this thread.
     Raises UsageError for an `out` that holds a run (without resume), holds none (with resume), or is in use.
@@ -77,7 +84,7 @@ def run_batch(
         raise UsageError(f"--jobs must be 1 or more, got {jobs}")
     profile = specs[0].profile
     slots = gpu_slots(gpus, profile)
-    jobs = min(jobs or len(slots) or 1, len(slots) or len(specs), len(specs))
+    jobs = min(jobs or default_jobs(len(slots)), len(slots) or len(specs), len(specs))
     out = Path(out).resolve()
     if resume and not out.is_dir():
         raise UsageError(f"nothing to resume: there is no run at {out}")

@@ -79,6 +79,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def default_jobs(slots: int) -> int:
+    """How many notebooks at once: one for each GPU slot; without a GPU one for each core and each 2 GiB of memory.
+
+    On a CPU the lessons' small networks gain next to nothing from a second thread, but a second notebook all.
+    """
+    if slots:
+        return slots
+    memory = min(psutil.virtual_memory().total, _container_memory())
+    return max(1, min(usable_cores(), int(memory // (2048 * MIB))))
+
+
 def find_gpus() -> list[Gpu]:
     """The NVIDIA GPUs of this machine; none where nvidia-smi is missing or fails."""
     text = _nvidia_smi("--query-gpu=index,uuid,name,memory.total")

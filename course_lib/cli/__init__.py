@@ -81,8 +81,8 @@ def run(
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Notebooks at once, which share the cores. Default: one per GPU of --gpus, else 1, as the published "
-            "times are; about cores/4 is sensible."
+            help="Notebooks at once, which share the cores. Default: one per GPU of --gpus, else one per core "
+            "and 2 GiB of memory."
         ),
     ] = None,
     gpus: Annotated[str | None, typer.Option(metavar="0,1", help="GPUs to share out, one to a notebook.")] = None,

@@ -12,6 +12,7 @@ from course_lib.batch.engine import RunResult, run_batch
 from course_lib.batch.errors import UsageError
 from course_lib.batch.events import Event, JobFinished
 from course_lib.batch.files import new_run_directory, resolve_latest
+from course_lib.batch.hardware import default_jobs
 from course_lib.batch.plan import Spec, make_plan
 from course_lib.batch.record import RunFileError, load_run
 from course_lib.batch.reference import REFERENCE_FILE, load_reference, update_reference
@@ -61,7 +62,7 @@ def watched_run(
     """Run the batch in its directory, draw its progress, and keep the report page up to date."""
     directory = earlier or out or new_run_directory(RUNS, specs[0].profile)
     gpus = options["gpus"]
-    with Watcher(specs, _expected_seconds(specs), jobs or len(gpus or []) or 1, console()) as watcher:
+    with Watcher(specs, _expected_seconds(specs), jobs or default_jobs(len(gpus or [])), console()) as watcher:
 
         def on_event(event: Event) -> None:
             watcher.on_event(event)

@@ -15,7 +15,7 @@ from course_lib.lesson.predictions import Prediction
 from course_lib.lesson.records import append_line, check_name, json_safe, record_bundle, records_bundle
 from course_lib.lesson.settings import PROFILES, choose_settings
 from course_lib.lesson.suggestions import unknown_name
-from course_lib.lesson.surroundings import choose_device, keep_quiet, plant_seeds
+from course_lib.lesson.surroundings import choose_device, choose_threads, keep_quiet, plant_seeds
 
 
 class Course:
@@ -126,11 +126,14 @@ class Course:
             refuse_failures(claims)
 
 
-def start(name: str, profile: str = "cpu", seed: int = 0, *, device: str | None = None) -> Course:
+def start(
+    name: str, profile: str = "cpu", seed: int = 0, *, device: str | None = None, threads: int | None = 1
+) -> Course:
     """Begin a notebook: seeds for Python, numpy and torch, a device, quiet libraries, one line that says so.
 
     `name` is the notebook's file name without ".ipynb"; `profile` is smoke, cpu or gpu. `device` overrules the
-    choice, which is the first CUDA GPU where there is one and the CPU otherwise.
+    choice, which is the first CUDA GPU where there is one and the CPU otherwise. `threads` is the number of CPU threads
+    of torch: one, unless the notebook's matrices are large enough to share; None leaves it to torch.
 
     Raises ValueError for an unknown notebook, profile or COURSE_MODE, a seed below 0, and a GPU that is not there.
     """
@@ -143,6 +146,7 @@ def start(name: str, profile: str = "cpu", seed: int = 0, *, device: str | None 
     keep_quiet(live)
     plant_seeds(seed)
     chosen = choose_device(device)
+    choose_threads(threads)
     use_course_style()
     mode = "live" if live else "batch (guesses are not asked)"
     text = f"{name} · profile {profile} · seed {seed} · device {chosen} · {mode}"

@@ -73,3 +73,13 @@ def test_gpu_memory_is_read_from_nvidia_smi(monkeypatch):
     }
     monkeypatch.setattr(hardware, "_nvidia_smi", answers.get)
     assert hardware.vram_in_use() == ({"0": 512 * 2**20, "GPU-aa": 512 * 2**20}, {42: 128 * 2**20})
+
+
+@pytest.mark.parametrize(
+    ("slots", "cores", "gib", "jobs"), [(4, 2, 64, 4), (0, 2, 24, 2), (0, 16, 8, 4), (0, 2, 1, 1), (0, 1, 64, 1)]
+)
+def test_as_many_notebooks_at_once_as_gpus_or_else_cores_and_memory_allow(monkeypatch, slots, cores, gib, jobs):
+    monkeypatch.setattr(hardware, "usable_cores", lambda: cores)
+    monkeypatch.setattr(hardware, "_container_memory", lambda: gib * 2**30)
+    monkeypatch.setattr(hardware.psutil, "virtual_memory", lambda: type("Memory", (), {"total": 2**40}))
+    assert hardware.default_jobs(slots) == jobs

@@ -85,3 +85,16 @@ def test_importing_the_lesson_loads_neither_torch_nor_matplotlib():
     code = "import sys, course_lib.lesson; print({'torch', 'matplotlib', 'IPython'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_lesson_computes_on_one_thread_unless_told_otherwise(course):
+    before = torch.get_num_threads()
+    lesson.start("07_trial", threads=2)
+    assert torch.get_num_threads() == 2
+    lesson.start("07_trial", threads=None)
+    assert torch.get_num_threads() == 2
+    lesson.start("07_trial")
+    assert torch.get_num_threads() == 1
+    with pytest.raises(ValueError, match="at least 1"):
+        lesson.start("07_trial", threads=0)
+    torch.set_num_threads(before)

@@ -1,0 +1,86 @@
+"""Makes what the README shows: the heat map of notebook 02, the newest report as a picture, and the table of times.
+
+    .venv/bin/python scripts/make_pictures.py
+
+The report is photographed with Chromium; where there is none, its old picture stays.
+"""
+
+import base64
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+
+from course_lib.batch.files import resolve_latest
+from course_lib.batch.record import load_run
+
+ROOT = Path(__file__).parent.parent
+PICTURES = ROOT / "pictures"
+BEGIN, END = "<!-- times: begin -->", "<!-- times: end -->"
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    heat_map()
+    run_directory = resolve_latest(ROOT / "runs" / "latest")
+    report(run_directory / "report.html")
+    table_of_times(run_directory)
+
+
+def heat_map() -> None:
+    """The first figure of notebook 02 that is a heat map, as it was stored by its last refresh."""
+    notebook = nbformat.read(ROOT / "notebooks" / "02_bahdanau_attention.ipynb", as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if "image/png" in data and "Heat map" in data["text/plain"]:
+                (PICTURES / "attention.png").write_bytes(base64.b64decode(data["image/png"]))
+                return
+    sys.exit("notebook 02 has no heat map; refresh it with: course refresh 02")
+
+
+def report(page: Path) -> None:
+    """The report as a reader first sees it."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        print("no Chromium here: pictures/report.png stays as it is")
+        return
+    with tempfile.TemporaryDirectory() as profile:
+        options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
+        options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        picture = PICTURES / "report.png"
+        command = [
+            browser,
+            *options,
+            f"--user-data-dir={profile}",
+            "--window-size=1100,1500",
+            f"--screenshot={picture}",
+        ]
+        subprocess.run([*command, page.as_uri()], check=True, capture_output=True, timeout=120)
+
+
+def table_of_times(run_directory: Path) -> None:
+    """Minutes and memory of the newest run, between the two marks of the README."""
+    run = load_run(run_directory)
+    hardware = run.hardware
+    lines = [f"| notebook | question | {hardware['cores']} CPU cores | peak RAM |", "| --- | --- | --- | --- |"]
+    for notebook in run.notebooks:
+        title = json.dumps(notebook.title, ensure_ascii=False).strip('"').split("·")[-1].strip()
+        ram = (notebook.peak_ram_bytes or 0) / 2**30
+        minutes = f"{(notebook.seconds or 0) / 60:.1f} min"
+        lines.append(f"| [{notebook.name}](notebooks/{notebook.name}.ipynb) | {title} | {minutes} | {ram:.1f} GiB |")
+    ram, date = hardware["ram_bytes"] / 2**30, (run.started or "")[:10]
+    machine = f"{hardware['cpu']}, {hardware['cores']} cores, {ram:.0f} GiB, torch {run.versions['torch']}"
+    lines += ["", f"Profile {run.profile} on {machine}, {date}; notebooks at once: {run.jobs}."]
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf8")
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    readme.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()

@@ -60,9 +60,11 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=16, help="mean length of a sentence")
     parser.add_argument("--vocabulary", type=int, default=800)
     parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=30)
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch; the lessons use one")
     arguments = parser.parse_args()
 
+    torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     sentence_lengths = lengths(arguments.batch, arguments.words)
     is_word = torch.arange(int(sentence_lengths.max())) < sentence_lengths.unsqueeze(1)

@@ -1,0 +1,38 @@
+"""Writes `results/README.md`, a table of everything that was measured, from the JSON files beside it.
+
+    python -m benchmarks.table
+"""
+
+import json
+
+from benchmarks.writing import RESULTS
+
+
+def main() -> None:
+    lines = ["# What was measured", "", "Written by `python -m benchmarks.table` from the JSON files beside it.", ""]
+    lines += ["| benchmark | measured | value | command | machine | date |", "| --- | --- | --- | --- | --- | --- |"]
+    for path in sorted(RESULTS.glob("*.json")):
+        content = json.loads(path.read_text(encoding="utf8"))
+        hardware = content["hardware"]
+        machine = f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['ram_bytes'] / 2**30:.0f} GiB"
+        for name, value in measured(content).items():
+            shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            lines.append(f"| {path.stem} | {name} | {shown} | `{content['command']}` | {machine} | {content['date']} |")
+    (RESULTS / "README.md").write_text("\n".join(lines) + "\n", encoding="utf8")
+    print("\n".join(lines))
+
+
+def measured(content: dict) -> dict:
+    """A benchmark's measurements; of a kept batch run, the time and memory of its notebooks."""
+    if "runs" not in content:
+        return content["measured"]
+    seconds = [run["seconds"] for run in content["runs"]]
+    ram = max(run["peak_ram_bytes"] for run in content["runs"])
+    return {
+        f"{len(seconds)} runs, seconds each": f"{min(seconds):.0f} to {max(seconds):.0f}",
+        "largest peak RAM, MiB": round(ram / 2**20),
+    }
+
+
+if __name__ == "__main__":
+    main()

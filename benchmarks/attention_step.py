@@ -3,7 +3,7 @@
 Measures one optimiser step of notebook 02's attention model against the usual tutorial formulation at the same
 sizes, in turns, and writes the ratio of the median times to `results/attention_step.json`:
 
-    python benchmarks/attention_step.py
+    python -m benchmarks.attention_step
 """
 
 import argparse
@@ -98,7 +98,7 @@ def main() -> None:
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     write_result(
         "attention_step",
-        command="python benchmarks/attention_step.py",
+        command="python -m benchmarks.attention_step",
         settings=vars(arguments),
         measured={
             "ours_ms": round(1000 * medians["ours"], 1),

@@ -1,6 +1,6 @@
 """Writes `results/README.md`, a table of everything that was measured, from the JSON files beside it.
 
-    python -m benchmarks.table
+python -m benchmarks.table
 """
 
 import json

@@ -46,6 +46,9 @@ def _highlight(name: str, text: str) -> str:
     from pygments.lexers import PythonLexer
 
     # The colours and their light ground come along, so the listing reads the same on a dark page.
-    panel = "background:#f8f8f8;color:#1f2328;padding:8px;border-radius:4px;white-space:pre;overflow-x:auto"
+    panel = (
+        "background:#f8f8f8;color:#1f2328;padding:8px;border-radius:4px;white-space:pre;overflow-x:auto;"
+        "font-family:ui-monospace,Menlo,Consolas,monospace"
+    )
     formatter = HtmlFormatter(noclasses=True, style="default", nobackground=True, prestyles=panel)
     return f"<p><code>{escape(name)}</code></p>" + highlight(text, PythonLexer(), formatter)

@@ -27,6 +27,7 @@ CPU_PIECES = ("gru_training_step", "matrix_products", "small_operations", "kerne
 GPU_PIECES = ("gru_training_step_gpu", "small_operations_gpu", "kernel_start")
 SHARES_OF_TIME = {"gru_training_step": 3, "kernel_start": 3}  # every other piece has one share of the limit
 CACHE_FILE = "calibration.json"
+LESSON_THREADS = 1  # what lesson.start sets
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,20 @@ class Calibration:
 def calibrate(limit_seconds: float = 15.0, tell: Callable[[str], None] | None = None) -> Calibration:
     """Time the pieces of work, in about `limit_seconds` plus the import of torch and the first rounds.
 
-    `tell` hears the name of each piece. Each is timed at least once, however slow the machine.
+    `tell` hears the name of each piece. Each is timed at least once, however slow the machine. Torch computes on one
+    thread meanwhile, as in the lessons.
     """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(LESSON_THREADS)
+    try:
+        return _calibrated(limit_seconds, tell)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _calibrated(limit_seconds: float, tell: Callable[[str], None] | None) -> Calibration:
     import torch
 
     pieces: dict[str, Callable[[], Any]] = {}
@@ -101,7 +114,8 @@ def cached_calibration(folder: Path | None = None) -> Calibration | None:
         calibration = calibration_from(content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return calibration if calibration.machine == machine_fingerprint() else None
+    is_of_use = calibration.machine == machine_fingerprint() and calibration.threads == LESSON_THREADS
+    return calibration if is_of_use else None
 
 
 def calibration_from(content: dict[str, Any]) -> Calibration:

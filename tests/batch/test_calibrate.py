@@ -2,6 +2,7 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from course_lib.batch import calibrate as module
 from course_lib.batch.calibrate import (
@@ -19,7 +20,7 @@ from course_lib.batch.calibrate import (
 
 def calibration(scale=1.0, **seconds):
     times = {name: scale * (position + 1) for position, name in enumerate(CPU_PIECES)} | seconds
-    return Calibration(times, machine_fingerprint(), "some machine", "2026-11-21T07:00:00+00:00", 2)
+    return Calibration(times, machine_fingerprint(), "some machine", "2026-11-21T07:00:00+00:00", 1)
 
 
 def test_a_machine_is_as_fast_as_itself():
@@ -63,6 +64,11 @@ def test_a_calibration_of_another_machine_does_not_count(tmp_path):
     assert cached_calibration(tmp_path) is None
 
 
+def test_a_calibration_with_more_threads_than_a_lesson_does_not_count(tmp_path):
+    save_calibration(dataclasses.replace(calibration(), threads=2), tmp_path)
+    assert cached_calibration(tmp_path) is None
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -102,8 +108,10 @@ def test_a_kernel_that_cannot_start_is_told_with_its_last_words(monkeypatch, tmp
 @pytest.mark.slow
 def test_a_calibration_times_every_piece_and_keeps_its_limit():
     told = []
+    torch.set_num_threads(2)
     measured = calibrate(limit_seconds=1.0, tell=told.append)
     assert set(CPU_PIECES) <= set(told) == set(measured.seconds)
     assert all(seconds > 0 for seconds in measured.seconds.values())
     assert measured.machine == machine_fingerprint()
+    assert (measured.threads, torch.get_num_threads()) == (1, 2)
     assert json.loads(json.dumps(dataclasses.asdict(measured)))["seconds"] == measured.seconds

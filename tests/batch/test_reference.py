@@ -9,7 +9,7 @@ from course_lib.batch.reference import REFERENCE_FILE, Reference, load_reference
 
 
 def calibration(machine="reference", scale=1.0):
-    return Calibration(dict.fromkeys(CPU_PIECES, scale), machine, f"machine {machine}", "2026-11-21T07:00:00+00:00", 2)
+    return Calibration(dict.fromkeys(CPU_PIECES, scale), machine, f"machine {machine}", "2026-11-21T07:00:00+00:00", 1)
 
 
 def test_the_stored_reference_can_be_read():

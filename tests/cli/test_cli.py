@@ -169,7 +169,7 @@ def test_the_list_predicts_for_this_machine_only_after_a_calibration(project, mo
     from course_lib.batch import calibrate, reference
 
     def measured(scale, machine):
-        return calibrate.Calibration(dict.fromkeys(calibrate.CPU_PIECES, scale), machine, "the quick one", "2026", 2)
+        return calibrate.Calibration(dict.fromkeys(calibrate.CPU_PIECES, scale), machine, "the quick one", "2026", 1)
 
     file = project / "reference.json"
     record = NotebookRecord(key="01_good", name="01_good", status="ok", seconds=120.0, peak_ram_bytes=2**30)

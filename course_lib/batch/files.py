@@ -16,8 +16,9 @@ def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
 
     `durable` also waits until the disk has it (fsync). Raises OSError, with the old file intact and no rest left.
     """
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
@@ -25,9 +26,12 @@ def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
                 os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+    except BaseException as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # the temporary name tells nobody anything
         raise
 
 
@@ -62,7 +66,10 @@ def point_latest(link: Path, directory: Path) -> None:
 def resolve_latest(path: Path) -> Path:
     """The run directory that `path` names, also when it is the text file that stands in for a link."""
     if path.is_file() and path.suffix == "":
-        return path.parent / path.read_text(encoding="utf-8").strip()
+        with contextlib.suppress(OSError, ValueError):  # then it is some other file
+            directory = path.parent / path.read_text(encoding="utf-8").strip()
+            if directory.is_dir():
+                return directory
     return path
 
 

@@ -5,9 +5,10 @@ Schema 1. Paths in it are relative to the run directory. A number that JSON cann
 
 import json
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from course_lib.batch.files import resolve_latest, write_atomically
 
@@ -15,6 +16,7 @@ SCHEMA = 1
 RUN_FILE = "run.json"
 Status = Literal["ok", "failed", "timeout", "killed", "skipped"]
 STATUSES: tuple[str, ...] = get_args(Status)
+Entry = TypeVar("Entry")
 
 
 class RunFileError(ValueError):
@@ -111,6 +113,8 @@ def load_run(path: Path) -> RunRecord:
     except FileNotFoundError:
         raise RunFileError(f"no run at {path}: {file} is missing; give a run directory such as runs/latest") from None
     except (OSError, ValueError) as error:
+        if file.name != RUN_FILE:
+            raise RunFileError(f"{file} is no {RUN_FILE}; give a run directory such as runs/latest") from error
         raise RunFileError(f"{file} cannot be read: {error}; continue that run with --resume to rebuild it") from error
     return run_from_dict(content, file)
 
@@ -121,21 +125,20 @@ def run_from_dict(content: Any, file: Path) -> RunRecord:
         found = content.get("schema") if isinstance(content, dict) else type(content).__name__
         raise RunFileError(f"{file} has schema {found}, this version reads schema {SCHEMA}")
     try:
-        known = _known(RunRecord, content)
-        known["notebooks"] = [notebook_from_dict(item) for item in content["notebooks"]]
-        return RunRecord(**{**known, "directory": file.parent})
+        notebooks = [notebook_from_dict(item) for item in content["notebooks"]]
+        return _made(RunRecord, {**content, "notebooks": notebooks, "directory": file.parent})
     except (KeyError, TypeError, ValueError) as error:
         raise RunFileError(f"{file} is not a whole run record: {error!r}") from error
 
 
-def notebook_from_dict(content: dict[str, Any]) -> NotebookRecord:
+def notebook_from_dict(content: Any) -> NotebookRecord:
     """The inverse of `asdict`; keys of later versions are ignored. Raises KeyError, TypeError or ValueError."""
-    known = _known(NotebookRecord, content)
-    known.setdefault("key", content["name"])
-    known["claims"] = [Claim(**_known(Claim, claim)) for claim in content.get("claims", [])]
-    if known.get("status") not in STATUSES:
-        raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {known.get('status')!r}")
-    return NotebookRecord(**known)
+    if not isinstance(content, dict):
+        raise TypeError(f"expected a notebook's record, got {content!r}")
+    if content.get("status") not in STATUSES:
+        raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {content.get('status')!r}")
+    claims = [_made(Claim, claim) for claim in content.get("claims", [])]
+    return _made(NotebookRecord, {"key": content["name"], **content, "claims": claims})
 
 
 def read_record_file(path: Path) -> tuple[dict[str, Any], list[Claim], list[str]]:
@@ -156,7 +159,7 @@ def read_record_file(path: Path) -> tuple[dict[str, Any], list[Claim], list[str]
             if entry["kind"] == "record":
                 records[entry["name"]] = entry["value"]
             elif entry["kind"] == "claim":
-                claims.append(Claim(**_known(Claim, entry)))
+                claims.append(_made(Claim, entry))
         except (ValueError, KeyError, TypeError) as error:
             complaints.append(f"line {number} of {path.name} is not a record: {error!r}")
     return records, claims, complaints
@@ -167,9 +170,28 @@ def dump_json(content: Any) -> str:
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
-def _known(kind: type, content: dict[str, Any]) -> dict[str, Any]:
-    names = {item.name for item in fields(kind)}
-    return {name: value for name, value in content.items() if name in names}
+def _made(kind: type[Entry], content: Any) -> Entry:
+    """A `kind` of what `content` has for its fields. Raises TypeError for what is missing or of another type."""
+    if not isinstance(content, dict):
+        raise TypeError(f"expected a {kind.__name__}, got {content!r}")
+    hints = get_type_hints(kind)
+    known = {name: value for name, value in content.items() if name in hints}
+    for name, value in known.items():
+        if not _fits(value, hints[name]):
+            raise TypeError(f"{name} is {value!r}")
+    return kind(**known)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether `value` has the type that a field is annotated with; what is inside a list or dict is not looked at."""
+    origin = get_origin(hint) or hint
+    if origin is UnionType:
+        return any(_fits(value, choice) for choice in get_args(hint))
+    if origin is Literal:
+        return value in get_args(hint)
+    if origin is float:
+        return isinstance(value, int | float)
+    return origin is Any or isinstance(value, origin)
 
 
 def _finite(value: Any) -> Any:

@@ -50,6 +50,20 @@ def test_keys_of_a_later_version_are_ignored(tmp_path):
         ('{"schema": 99}', "has schema 99, this version reads schema 1"),
         ('{"schema": 1, "profile": "cpu"}', "is not a whole run record"),
         ('{"schema": 1, "profile": "cpu", "notebooks": [{"name": "a", "status": "fine"}]}', "status must be one of"),
+        ('{"schema": 1, "profile": "cpu", "hardware": [], "notebooks": []}', "hardware is \\[\\]"),
+        (
+            '{"schema": 1, "profile": "cpu", "notebooks": [{"name": "a", "status": "ok", "records": null}]}',
+            "records is None",
+        ),
+        (
+            '{"schema": 1, "profile": "cpu", "notebooks": [{"name": "a", "status": "ok", "seconds": "1"}]}',
+            "seconds is '1'",
+        ),
+        (
+            '{"schema": 1, "profile": "cpu", "notebooks": [{"name": "a", "status": "ok", "claims": [1]}]}',
+            "expected a Claim",
+        ),
+        ('{"schema": 1, "profile": "cpu", "notebooks": [1]}', "is not a whole run record"),
     ],
 )
 def test_a_damaged_record_is_refused_by_name(tmp_path, content, message):
@@ -61,6 +75,13 @@ def test_a_damaged_record_is_refused_by_name(tmp_path, content, message):
 def test_a_missing_run_says_what_to_give(tmp_path):
     with pytest.raises(RunFileError, match="give a run directory"):
         load_run(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("content", [b"all:\n\techo\n", bytes(range(256)), b"x" * 5000, b"{}"])
+def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, content):
+    (tmp_path / "Makefile").write_bytes(content)
+    with pytest.raises(RunFileError, match=r"Makefile (is no run\.json; give a run directory|has schema None)"):
+        load_run(tmp_path / "Makefile")
 
 
 def test_numbers_that_json_cannot_hold_become_null(tmp_path):
@@ -77,7 +98,7 @@ def test_a_full_disk_leaves_the_old_record_and_no_rest(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left.*/run\.json'$"):
         save_run(RunRecord(profile="gpu", directory=tmp_path))
     assert load_run(tmp_path) == a_run(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
@@ -86,13 +107,17 @@ def test_a_full_disk_leaves_the_old_record_and_no_rest(tmp_path, monkeypatch):
 def test_a_line_cut_off_by_a_kill_is_dropped_and_a_bad_one_is_complained_of(tmp_path):
     file = tmp_path / "records.jsonl"
     claim = {"kind": "claim", "text": "t", "measured": 1, "bound": "≥ 0", "paper": None, "holds": True}
-    lines = [json.dumps({"kind": "record", "name": "x", "value": [1, 2]}), "{oops}", json.dumps(claim), '{"kind": "rec']
+    wrong = claim | {"measured": "much"}
+    lines = [{"kind": "record", "name": "x", "value": [1, 2]}, claim, wrong]
+    lines = [*map(json.dumps, lines), "{oops}", '{"kind": "rec']
     file.write_text("\n".join(lines))
     records, claims, complaints = read_record_file(file)
     assert records == {"x": [1, 2]}
     assert claims == [Claim("t", 1, "≥ 0", None, True)]
-    assert len(complaints) == 1
-    assert "line 2" in complaints[0]
+    assert len(complaints) == 2
+    assert "line 3" in complaints[0]
+    assert "measured is 'much'" in complaints[0]
+    assert "line 4" in complaints[1]
 
 
 def test_a_notebook_that_recorded_nothing_has_empty_records(tmp_path):

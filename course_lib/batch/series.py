@@ -71,14 +71,14 @@ def read_notebook_info(path: Path) -> NotebookInfo:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         cells = list(content["cells"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        parameter_cells = [cell for cell in cells if "parameters" in _tags(cell)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} cannot be read as a notebook: {error!r}") from error
-    parameter_cells = [cell for cell in cells if "parameters" in _tags(cell)]
     if len(parameter_cells) > 1:
         raise UsageError(f"{path} has {len(parameter_cells)} cells tagged 'parameters'; exactly one is expected")
     try:
         parameters = _read_parameters(_source(parameter_cells[0])) if parameter_cells else {}
-    except SyntaxError as error:
+    except (SyntaxError, tokenize.TokenError) as error:
         raise UsageError(f"the parameters cell of {path} is not valid Python: {error}") from error
     return NotebookInfo(
         name=path.stem,
@@ -147,7 +147,7 @@ def _read_parameters(source: str) -> dict[str, Parameter]:
             continue
         try:
             default, literal = ast.literal_eval(statement.value), True
-        except ValueError:
+        except (ValueError, TypeError):
             default, literal = None, False
         parameters[name] = Parameter(
             name=name,

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from course_lib.batch.series import UsageError, find_notebooks, select
@@ -69,8 +71,18 @@ def test_a_missing_folder_and_an_empty_one_are_told_apart(tmp_path):
         find_notebooks(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"cells": 3}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"cells": 3}', '{"cells": [1]}', '{"cells": [{"metadata": null}]}']
+)
 def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     (tmp_path / "01_broken.ipynb").write_text(content)
     with pytest.raises(UsageError, match=r"01_broken\.ipynb cannot be read as a notebook"):
+        find_notebooks(tmp_path)
+
+
+@pytest.mark.parametrize("source", ["width: int = (1", 'text = """abc', "  width = 1", "width: = 1"])
+def test_a_parameters_cell_that_is_not_python_is_named(tmp_path, source):
+    cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}
+    (tmp_path / "01_broken.ipynb").write_text(json.dumps({"cells": [cell]}))
+    with pytest.raises(UsageError, match=r"the parameters cell of .*01_broken\.ipynb is not valid Python"):
         find_notebooks(tmp_path)

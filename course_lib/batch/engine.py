@@ -32,7 +32,7 @@ from course_lib.batch.plan import Spec
 from course_lib.batch.processes import end_marked
 from course_lib.batch.publish import publish
 from course_lib.batch.record import NotebookRecord, RunRecord, read_record_file, save_run
-from course_lib.batch.resume import earlier_run, finished_before, mark_done, marked_records, save_plan
+from course_lib.batch.resume import earlier_run, finished_before, holds_run, mark_done, marked_records, save_plan
 from course_lib.batch.vram import VramSampler
 
 __all__ = ["Limits", "RunResult", "UsageError", "run_batch"]
@@ -86,7 +86,9 @@ def run_batch(
     slots = gpu_slots(gpus, profile)
     jobs = min(jobs or default_jobs(len(slots)), len(slots) or len(specs), len(specs))
     out = Path(out).resolve()
-    if resume and not out.is_dir():
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; --out needs a directory, which is made when it is missing")
+    if resume and not holds_run(out):
         raise UsageError(f"nothing to resume: there is no run at {out}")
     out.mkdir(parents=True, exist_ok=True)
     with lock_directory(out):
@@ -144,6 +146,12 @@ class _Batch:
             jobs=self.jobs,
             directory=self.out,
         )
+        if self.has_slots and not self.run.hardware["gpus"]:
+            self._notice(
+                "nvidia-smi shows no GPU on this machine; each notebook is given the one asked for all the same"
+            )
+        elif self.run.profile == "gpu" and not self.has_slots:
+            self._notice("no GPU is visible: on a CPU the gpu profile takes many hours; use --profile cpu")
         for spec in self.specs:
             places = Places(self.out, spec.key)
             done = finished_before(places, self.fingerprints[spec.key]) if resume else None
@@ -360,7 +368,7 @@ def _unfinished(spec: Spec, state: str) -> NotebookRecord:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _disk_error(error: OSError) -> str:

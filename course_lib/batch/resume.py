@@ -22,6 +22,8 @@ from course_lib.batch.record import (
 )
 from course_lib.batch.series import NotebookInfo
 
+PLAN_FILE = Path(".jobs") / "plan.json"
+
 
 def mark_done(places: Places, fingerprint: str, record: NotebookRecord) -> None:
     """Keep `record` beside the fingerprint of what was run, apart from run.json, so that one can restore the other."""
@@ -52,6 +54,11 @@ def marked_records(out: Path) -> dict[str, NotebookRecord]:
     return records
 
 
+def holds_run(out: Path) -> bool:
+    """Whether `out` is a run's directory, even one that was cut off while run.json was first written."""
+    return (out / RUN_FILE).exists() or (out / PLAN_FILE).exists()
+
+
 def save_plan(out: Path, specs: list[Spec]) -> None:
     """Remember what `out` is a run of; plans of earlier calls in the same directory are added to."""
     entries = {entry["key"]: entry for entry in _read_plan(out)}
@@ -62,7 +69,7 @@ def save_plan(out: Path, specs: list[Spec]) -> None:
             "profile": spec.profile,
             "overrides": spec.overrides,
         }
-    write_atomically(out / ".jobs" / "plan.json", dump_json(list(entries.values())))
+    write_atomically(out / PLAN_FILE, dump_json(list(entries.values())))
 
 
 def load_plan(out: Path, infos: list[NotebookInfo]) -> list[Spec]:
@@ -85,7 +92,7 @@ def load_plan(out: Path, infos: list[NotebookInfo]) -> list[Spec]:
 
 def _read_plan(out: Path) -> list[dict[str, Any]]:
     try:
-        return json.loads((out / ".jobs" / "plan.json").read_text(encoding="utf-8"))
+        return json.loads((out / PLAN_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
 

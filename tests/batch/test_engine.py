@@ -6,7 +6,7 @@ import nbformat
 import pytest
 
 from course_lib.batch.engine import Limits, UsageError, run_batch
-from course_lib.batch.events import CellFinished, CellStarted, JobFinished, JobRetried, JobStarted
+from course_lib.batch.events import CellFinished, CellStarted, JobFinished, JobRetried, JobStarted, Notice
 from course_lib.batch.plan import make_plan
 from course_lib.batch.record import load_run
 from course_lib.batch.series import find_notebooks
@@ -255,6 +255,21 @@ def test_a_batch_that_makes_no_sense_is_refused(tmp_path, write_notebook, argume
 def test_a_limit_that_makes_no_sense_is_refused(limits):
     with pytest.raises(ValueError, match="must be"):
         Limits(**limits)
+
+
+@pytest.mark.parametrize(
+    ("profile", "gpus", "text"), [("gpu", None, "takes many hours"), ("cpu", ["0"], "shows no GPU"), ("cpu", None, "")]
+)
+def test_a_machine_without_the_gpu_that_a_run_counts_on_is_told(
+    tmp_path, write_notebook, monkeypatch, profile, gpus, text
+):
+    monkeypatch.setattr("course_lib.batch.hardware.find_gpus", list)
+    write_notebook(tmp_path / "series", "01_a")
+    specs = make_plan(find_notebooks(tmp_path / "series"), profile=profile)
+    told = []
+    run_batch(specs, tmp_path / "run", gpus=gpus, html=False, on_event=told.append)
+    notices = [event.text for event in told if isinstance(event, Notice)]
+    assert [text in notice for notice in notices] == ([True] if text else [])
 
 
 def test_a_gpu_that_is_not_there_is_refused(tmp_path, write_notebook, monkeypatch):

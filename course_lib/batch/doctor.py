@@ -17,7 +17,7 @@ import psutil
 
 from course_lib.batch.calibrate import cache_folder, start_kernel
 from course_lib.batch.errors import UsageError
-from course_lib.batch.hardware import describe_hardware, find_gpus, usable_cores
+from course_lib.batch.hardware import default_jobs, describe_hardware, find_gpus, usable_cores
 from course_lib.batch.series import find_notebooks
 from course_lib.batch.wording import GIBIBYTE, MEBIBYTE, count, size
 
@@ -25,7 +25,6 @@ DISTRIBUTION = "course-lib"
 PROJECT_FILE = Path(__file__).parents[2] / "pyproject.toml"
 DISK_NEEDED, DISK_WANTED = 200 * MEBIBYTE, 2 * GIBIBYTE
 RAM_NEEDED, RAM_WANTED = GIBIBYTE, 2 * GIBIBYTE  # a notebook may take 1.5 GB at the cpu profile
-CORES_PER_JOB = 4  # networks this small gain little from more
 
 
 @dataclass(frozen=True)
@@ -171,9 +170,9 @@ def check_memory(available: int | None = None) -> Check:
 
 
 def check_cores() -> Check:
-    """Cores this process may use, how busy they are, and what --jobs is sensible."""
+    """Cores this process may use, how busy they are, and how many notebooks would run at once."""
     cores = usable_cores()
-    found = f"{cores}, good for --jobs {max(1, cores // CORES_PER_JOB)}"
+    found = f"{cores}, good for --jobs {default_jobs(0)}"
     busy = psutil.getloadavg()[0]
     if busy > 0.75 * cores:
         found += f"; {busy:.1f} programs compute already"

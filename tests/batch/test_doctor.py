@@ -133,6 +133,13 @@ def test_a_check_that_breaks_is_a_failed_check_and_the_others_go_on(monkeypatch,
     assert len(checks) == 13
 
 
+def test_the_cores_are_good_for_as_many_notebooks_as_a_run_would_start(monkeypatch):
+    monkeypatch.setattr(doctor, "usable_cores", lambda: 6)
+    monkeypatch.setattr(doctor, "default_jobs", lambda slots: 5 if slots == 0 else 0)
+    monkeypatch.setattr(doctor.psutil, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    assert doctor.check_cores() == Check("cores", "ok", "6, good for --jobs 5")
+
+
 def test_whatever_is_not_well_has_a_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.2")
     monkeypatch.setattr(doctor, "start_kernel", lambda: str(Path("python")))

@@ -50,7 +50,9 @@ app = typer.Typer(
 NotebookFolder = Annotated[
     Path | None, typer.Option("--notebooks", metavar="FOLDER", help="Where the series is. Default: notebooks/.")
 ]
-Run = Annotated[str, typer.Argument(metavar="RUN", help='A run directory, its run.json, or "latest".')]
+OpenReport = Annotated[bool, typer.Option("--open/--no-open", help="Show the report in a browser.")]
+A_RUN = 'A run directory, its run.json, or "latest".'
+Run = Annotated[str, typer.Argument(metavar="RUN", help=A_RUN)]
 
 
 def main() -> None:
@@ -76,24 +78,35 @@ def _options(
 
 @app.command(cls=_Run)
 def run(
-    notebooks: Annotated[list[str] | None, typer.Argument(metavar="[NN …|all]", help="Numbers or names.")] = None,
+    notebooks: Annotated[
+        list[str] | None, typer.Argument(metavar="NN|all", help="Numbers or names. Default: all.")
+    ] = None,
     profile: Annotated[str | None, typer.Option(metavar="smoke|cpu|gpu", help="Sizes and data. Default: cpu.")] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
-            help="Notebooks at once, which share the cores. Default: one per GPU of --gpus, else one per core "
+            help="Notebooks at once, which share the cores. Default: one for each GPU in use, else one for each core "
             "and 2 GiB of memory."
         ),
     ] = None,
-    gpus: Annotated[str | None, typer.Option(metavar="0,1", help="GPUs to share out, one to a notebook.")] = None,
+    gpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0,1", help="GPUs to share out, one to a notebook. Default: all for the gpu profile, else none."
+        ),
+    ] = None,
     param: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Set a parameter (repeatable).")] = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option(metavar="K=A,B,C", help="Run once for each value (repeatable)."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="0,1,2", help="Run once for each seed.")] = None,
-    timeout: Annotated[str | None, typer.Option(metavar="10m", help="Longest time of one notebook.")] = None,
-    memory: Annotated[str | None, typer.Option(metavar="4G", help="Most memory of one notebook.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="10m", help="Longest time of one notebook: 600, 90s, 10m, 1h30m.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="4G", help="Most memory of one notebook and its children.")
+    ] = None,
     retries: Annotated[int, typer.Option(help="New attempts after a dead kernel or a timeout, not after errors.")] = 0,
     resume: Annotated[
         str | None,
@@ -101,7 +114,7 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run directory. Default: a new one in runs/.")] = None,
     notebook_folder: NotebookFolder = None,
-    open_report: Annotated[bool, typer.Option("--open/--no-open", help="Show the report in a browser.")] = False,
+    open_report: OpenReport = False,
     write_reference: Annotated[bool, typer.Option("--write-reference", hidden=True)] = False,
 ) -> None:
     """Run notebooks, each in a process of its own, and report on them.
@@ -122,6 +135,8 @@ def run(
         raise UsageError(f"--retries must be 0 or more, got {retries}")
     if write_reference and (param or sweep):
         raise UsageError("reference times are those of the default settings: leave out --param and --sweep")
+    if write_reference and jobs != 1:
+        raise UsageError("reference times are those of a notebook alone on the machine: add --jobs 1")
     limits = Limits(arguments.time_limit(timeout), arguments.memory_limit(memory), retries)
     infos = find_notebooks(arguments.notebook_folder(notebook_folder))
     earlier = running.run_to_resume(resume, out)
@@ -134,7 +149,7 @@ def run(
 
 
 @app.command()
-def report(run: Run, open_report: Annotated[bool, typer.Option("--open/--no-open")] = False) -> None:
+def report(run: Run, open_report: OpenReport = False) -> None:
     """Make the report page of a run anew."""
     from course_lib.batch.record import load_run
     from course_lib.batch.report import build_report
@@ -149,8 +164,8 @@ def report(run: Run, open_report: Annotated[bool, typer.Option("--open/--no-open
 
 @app.command()
 def compare(
-    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help='A run directory, its run.json, or "latest".')],
-    run_b: Annotated[str, typer.Argument(metavar="RUN_B")],
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help=A_RUN)],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The same, to be set against it.")],
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the comparison as a page.")] = None,
 ) -> None:
     """Tell what differs between two runs: status, time, memory, claims, records, settings, versions, machine."""

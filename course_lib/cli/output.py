@@ -79,7 +79,7 @@ def show_series(
     out: Console, infos: list[NotebookInfo], reference: Reference, here: Calibration | None, profile: str
 ) -> None:
     """The series, with predicted minutes on this machine or the reference machine's."""
-    heading = "Minutes here" if here else "Minutes there"
+    heading = "Minutes here" if here else "Minutes"
     table = _table("No.", "Notebook", right=(heading, "RAM"), last=("Parameters",))
     machines = set()
     for info in infos:

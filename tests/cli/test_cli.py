@@ -87,9 +87,13 @@ def test_help_and_version_are_there_and_load_nothing_heavy():
         (["run", "--jobs", "0"], "--jobs must be 1 or more"),
         (["run", "--retries", "-1"], "--retries must be 0 or more"),
         (["run", "--notebooks", "nowhere"], "no folder nowhere"),
+        (["run", "--out", "notebooks/01_good.ipynb"], "is a file; --out needs a directory"),
         (["run", "--resume"], "nothing to resume"),
+        (["run", "--resume", "notebooks"], "nothing to resume"),
+        (["run", "01", "--resume", "notebooks"], "nothing to resume: there is no run at"),
         (["run", "--resume", "no/where"], "nothing to resume: there is no run at no/where"),
         (["run", "--write-reference", "--param", "width=4"], "default settings"),
+        (["run", "--write-reference"], "add --jobs 1"),
         (["list", "--profile", "gpuu"], "unknown profile 'gpuu'; did you mean gpu"),
         (["report", "nowhere"], "no run at nowhere"),
         (["report", "latest"], "no run at"),
@@ -232,7 +236,7 @@ def test_seeds_and_sweeps_run_each_and_end_well(project):
 @pytest.mark.slow
 def test_ctrl_c_leaves_a_run_that_goes_on_where_it_stopped(project):
     write_notebook("02_raises", f"if not os.path.exists({str(project / 'go')!r}): time.sleep(120)")
-    command = [sys.executable, "-c", "from course_lib.cli import main; main()", "run", "01", "02"]
+    command = [sys.executable, "-c", "from course_lib.cli import main; main()", "run", "01", "02", "--jobs", "1"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert running.stdout is not None
     seen = ""
@@ -261,7 +265,7 @@ def test_reference_times_come_from_a_run_and_a_calibration(project, monkeypatch)
     file = project / "reference.json"
     monkeypatch.setattr(reference, "REFERENCE_FILE", file)
     monkeypatch.setattr(running, "calibrate", lambda: calibrate.calibrate(0.5))
-    result = course("run", "01", "--write-reference")
+    result = course("run", "01", "--jobs", "1", "--write-reference")
     assert result.exit_code == 0, result.output
     assert reference.load_reference().time_of("01_good", "cpu").seconds > 0
     assert "Predicted for this machine" in course("list").output

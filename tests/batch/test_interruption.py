@@ -29,7 +29,8 @@ def tell(event):
         print("running", flush=True)
 
 fingerprint.code_version = lambda: "as it was"
-result = run_batch(make_plan(find_notebooks(Path(sys.argv[1]))), Path(sys.argv[2]), on_event=tell, html=False)
+specs = make_plan(find_notebooks(Path(sys.argv[1])))
+result = run_batch(specs, Path(sys.argv[2]), jobs=1, on_event=tell, html=False)
 sys.exit(result.exit_code)
 """
 

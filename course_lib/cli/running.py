@@ -60,6 +60,7 @@ def watched_run(
     specs: list[Spec], earlier: Path | None, out: Path | None, *, jobs: int | None, **options: Any
 ) -> RunResult:
     """Run the batch in its directory, draw its progress, and keep the report page up to date."""
+    was_there = earlier is not None or (out is not None and out.exists())
     directory = earlier or out or new_run_directory(RUNS, specs[0].profile)
     gpus = options["gpus"]
     with Watcher(specs, _expected_seconds(specs), jobs or default_jobs(len(gpus or [])), console()) as watcher:
@@ -83,8 +84,9 @@ def watched_run(
                 **options,
             )
         except BaseException:
-            with contextlib.suppress(OSError):
-                directory.rmdir()  # which only succeeds if nothing was written to it
+            if not was_there:
+                with contextlib.suppress(OSError):
+                    directory.rmdir()  # which only succeeds if nothing was written to it
             raise
 
 

@@ -111,6 +111,15 @@ def test_bad_usage_is_told_in_a_line_with_exit_status_2_and_leaves_nothing(proje
     assert not list(project.glob("runs/*"))
 
 
+def test_a_folder_that_was_there_before_a_refusal_is_there_afterwards(project):
+    (project / "mine").mkdir()
+    assert course("run", "01", "--resume", "mine/").exit_code == 2
+    assert course("run", "01", "--jobs", "0", "--out", "mine").exit_code == 2
+    assert (project / "mine").is_dir()
+    assert course("run", "01", "--jobs", "0", "--out", "new").exit_code == 2
+    assert not (project / "new").exists()
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"schema": 99}', '{"schema": 1}', '{"schema": 1, "profile": "cpu"}']
 )

@@ -26,12 +26,14 @@ def measured(content: dict) -> dict:
     """A benchmark's measurements; of a kept batch run, the time and memory of its notebooks."""
     if "runs" not in content:
         return content["measured"]
-    seconds = [run["seconds"] for run in content["runs"]]
-    ram = max(run["peak_ram_bytes"] for run in content["runs"])
-    return {
-        f"{len(seconds)} runs, seconds each": f"{min(seconds):.0f} to {max(seconds):.0f}",
-        "largest peak RAM, MiB": round(ram / 2**20),
-    }
+    values = {}
+    for name in dict.fromkeys(run["name"] for run in content["runs"]):
+        runs = [run for run in content["runs"] if run["name"] == name]
+        seconds = [round(run["seconds"]) for run in runs]
+        ram = max(run["peak_ram_bytes"] for run in runs) / 2**20
+        spread = f"{seconds[0]} s" if len(runs) == 1 else f"{len(runs)} runs, {min(seconds)} to {max(seconds)} s each"
+        values[name] = f"{spread}, peak RAM {ram:.0f} MiB"
+    return values
 
 
 if __name__ == "__main__":

@@ -139,7 +139,9 @@ def _dataset(split: str, source: list[str], target: list[str], description: str)
 def _unavailable(looked_at: list[str]) -> str:
     return "\n".join(
         [
-            "Multi30k is not on this machine. Looked at:",
+            # The first line says it all: a batch's summary shows no more.
+            f"Multi30k is not on this machine: set {mirror.VARIABLE} to a mirror, fill the Hugging Face cache, or ask "
+            "for the download with online=True. Looked at:",
             *(f"  - {place}" for place in looked_at),
             "Any one of these helps:",
             f"  1. set {mirror.VARIABLE} to a mirror folder whose folder multi30k holds train.lc.norm.tok.de and the "

@@ -1,7 +1,7 @@
 # make run | test | test-fast | lab; each sets up .venv first, once.
 .PHONY: run test test-fast test-gpu lint lab lock clean help
 BIN := .venv/bin
-NBVAL := --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 120 \
+NBVAL := --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 240 \
 	-n 2 --dist loadfile
 
 help:

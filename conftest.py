@@ -2,7 +2,9 @@
 
 import ipaddress
 import os
+import signal
 import socket
+import threading
 import time
 from queue import Empty
 
@@ -45,9 +47,19 @@ def _no_network():
 
 
 def pytest_configure(config):
+    _heed_ctrl_c()
     if config.getoption("nbval", False) or config.getoption("nbval_lax", False):
         _set_kernel_environment(keep_gpus=config.getoption("nbval_lax", False))
         _notice_dead_kernels()
+
+
+def _heed_ctrl_c() -> None:
+    """Undo an ignored Ctrl-C, which a shell gives to what it starts in the background, as some CI does.
+
+    Children inherit it, and the tests that interrupt a run would wait for its end.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _set_kernel_environment(keep_gpus: bool) -> None:

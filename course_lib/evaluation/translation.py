@@ -1,7 +1,6 @@
-"""How good are the translations? Exact match and BLEU, in all and by length (notebooks 01-03)."""
+"""How good are the translations? Exact match and BLEU (notebooks 01-03)."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import sacrebleu
 
@@ -23,16 +22,6 @@ def bleu(translations: Sequence[str], references: Sequence[str]) -> float:
     _refuse_uneven(translations, references)
     metric = sacrebleu.BLEU(tokenize="none", force=True)  # force: no warning that the text looks tokenised, it is
     return metric.corpus_score(list(translations), [list(references)]).score
-
-
-def by_group(groups: Sequence[Hashable], translations: Sequence[str], references: Sequence[str]) -> dict:
-    """{group: (its translations, its references)}, groups in order: to measure by length, say."""
-    _refuse_uneven(translations, references)
-    grouped: dict = defaultdict(lambda: ([], []))
-    for group, translation, reference in zip(groups, translations, references, strict=True):
-        grouped[group][0].append(translation)
-        grouped[group][1].append(reference)
-    return dict(sorted(grouped.items()))
 
 
 def _refuse_uneven(translations: Sequence[str], references: Sequence[str]) -> None:

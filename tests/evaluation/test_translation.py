@@ -3,7 +3,7 @@
 import pytest
 import sacrebleu
 
-from course_lib.evaluation.translation import bleu, by_group, exact_match
+from course_lib.evaluation.translation import bleu, exact_match
 
 
 def test_exact_match_counts_whole_sentences():
@@ -20,12 +20,6 @@ def test_bleu_equals_sacrebleus_corpus_bleu():
 
 def test_bleu_of_a_perfect_translation_is_100():
     assert bleu(["one two three four five"], ["one two three four five"]) == pytest.approx(100)
-
-
-def test_groups_keep_their_own_sentences_in_order():
-    grouped = by_group([2, 1, 2], ["x", "y", "z"], ["X", "Y", "Z"])
-    assert grouped == {1: (["y"], ["Y"]), 2: (["x", "z"], ["X", "Z"])}
-    assert list(grouped) == [1, 2]
 
 
 @pytest.mark.parametrize("measure", [exact_match, bleu])

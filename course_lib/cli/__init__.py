@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import course_lib
+from course_lib.cli import exercise, exercise_making, grading
 from course_lib.cli.faults import ALL_WELL, INTERRUPTED, SOMETHING_FAILED, complain, in_one_line, status_of
 
 
@@ -262,3 +263,10 @@ def _calibrate(folder: Path) -> bool:
     if known:
         typer.echo(f"  the series at the cpu profile will take about {minutes(sum(known))} here; see: course list")
     return True
+
+
+exercise_app = typer.Typer(help="Exercises: list, open, check, hint, reset, progress.", no_args_is_help=True)
+app.add_typer(exercise_app, name="exercise")
+exercise.register(exercise_app)
+exercise_making.register(exercise_app)
+grading.register(app)

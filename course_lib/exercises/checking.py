@@ -1,0 +1,91 @@
+"""Does an answer have the properties asked for? Runs an exercise's checks and tells what each found."""
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from course_lib.exercises.catalogue import Exercise, ExerciseError
+from course_lib.exercises.failures import AnswerRaised, PropertyFailed
+
+Verdict = Literal["passed", "failed", "raised", "missing", "unwritten"]
+
+
+@dataclass
+class CheckResult:
+    """What one check found.
+
+    verdict: passed; failed (the property does not hold); raised (the learner's code raised); missing (a name is not
+    defined); unwritten (NotImplementedError: nothing there yet). mistake: a key of the exercise's known mistakes.
+    """
+
+    name: str
+    title: str
+    verdict: Verdict
+    found: str = ""
+    example: dict[str, Any] = field(default_factory=dict)
+    answer: Any = None
+    mistake: str | None = None
+    where: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict == "passed"
+
+
+@dataclass
+class Report:
+    """What the checks of one exercise found, in their order."""
+
+    exercise: Exercise
+    results: list[CheckResult]
+
+    @property
+    def passed(self) -> bool:
+        return all(result.passed for result in self.results)
+
+    def hint_for(self, result: CheckResult) -> str | None:
+        """What the exercise's card says to someone who made this recognised mistake."""
+        return self.exercise.mistakes.get(result.mistake or "")
+
+
+def run_checks(exercise: Exercise, answers: Mapping[str, Any], only: str | None = None) -> Report:
+    """Run the public checks against `answers`, which maps the names a learner defines to what they defined.
+
+    only: the name of one check. Raises ExerciseError for a check that the exercise has not.
+    """
+    checks = exercise.checks()
+    if only is not None and only not in checks:
+        raise ExerciseError(f"exercise {exercise.id} has no check {only!r}; it has: {', '.join(checks)}")
+    chosen = checks if only is None else {only: checks[only]}
+    return Report(exercise, [run_check(name, check, answers) for name, check in chosen.items()])
+
+
+def run_check(name: str, check: Callable[..., None], answers: Mapping[str, Any]) -> CheckResult:
+    """Run one check; whatever the learner's code does, a result comes back (only Ctrl-C passes through)."""
+    title = (inspect.getdoc(check) or name).splitlines()[0]
+    needs = list(inspect.signature(check).parameters)
+    if absent := [need for need in needs if need not in answers]:
+        found = f"{' and '.join(f'`{need}`' for need in absent)} is not defined yet; run the cell that defines it first"
+        return CheckResult(name, title, "missing", found)
+    began = time.monotonic()
+    result = _verdict(name, title, lambda: check(*(answers[need] for need in needs)))
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _verdict(name: str, title: str, run: Callable[[], None]) -> CheckResult:
+    try:
+        run()
+    except PropertyFailed as failed:
+        return CheckResult(name, title, "failed", str(failed), failed.example, failed.answer, failed.mistake)
+    except AnswerRaised as raised:
+        verdict: Verdict = "unwritten" if raised.kind == "NotImplementedError" else "raised"
+        found = "nothing is written yet" if verdict == "unwritten" else str(raised)
+        return CheckResult(name, title, verdict, found, raised.example, where=raised.where)
+    except Exception as error:
+        # An answer so odd that the check itself stumbled over it.
+        return CheckResult(name, title, "failed", f"the check could not use what your code gave: {error!r}")
+    return CheckResult(name, title, "passed")

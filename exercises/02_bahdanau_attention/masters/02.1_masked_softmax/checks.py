@@ -1,0 +1,42 @@
+"""What a masked softmax must do. There is no solution in here: only properties, and how to tell known mistakes apart."""
+
+import torch
+
+from course_lib.exercises.properties.examples import Mistake
+from course_lib.exercises.properties.weights import padding_gets_no_weight, weights_sum_to_one
+
+
+def examples():
+    """Energies and masks, from one sentence of two places to three sentences of five."""
+    generator = torch.Generator().manual_seed(0)
+    for batch, source, words in [(1, 2, [1]), (2, 3, [3, 1]), (3, 5, [5, 2, 4])]:
+        energies = torch.randn(batch, source, generator=generator)
+        is_word = torch.arange(source) < torch.tensor(words).unsqueeze(1)
+        yield {"energies": energies, "is_word": is_word}
+
+
+def _sums(output, axis):
+    return torch.allclose(output.sum(axis), torch.ones(()), atol=1e-5)
+
+
+MISTAKES = [
+    Mistake("inverted_mask", lambda example, output: bool((output[example["is_word"]] == 0).all())),
+    Mistake(
+        "late_mask", lambda example, output: bool((output[~example["is_word"]] == 0).all() and (output >= 0).all())
+    ),
+    Mistake("unused_mask", lambda example, output: _sums(output, -1) and bool((output > 0).all())),
+    Mistake("wrong_axis", lambda example, output: True),
+]
+
+
+def words_share_one(masked_softmax):
+    """The weights of each sentence sum to one."""
+    weights_sum_to_one(masked_softmax, examples(), shape_of="energies", mistakes=MISTAKES)
+
+
+def padding_gets_nothing(masked_softmax):
+    """Padding gets no weight at all."""
+    padding_gets_no_weight(masked_softmax, examples(), mask="is_word", mistakes=MISTAKES)
+
+
+CHECKS = [words_share_one, padding_gets_nothing]

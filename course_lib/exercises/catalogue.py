@@ -27,7 +27,7 @@ class ExerciseError(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """A seeded fault: `find`, which stands once in the solution, becomes `replace`; the checks must recognise `mistake`."""
+    """A seeded fault: `find`, once in the solution, becomes `replace`; the checks must recognise `mistake`."""
 
     name: str
     find: str
@@ -93,7 +93,7 @@ class Exercise:
 
 
 def exercises_directory() -> Path:
-    """The folder `exercises`: COURSE_EXERCISES_DIR, or the nearest above the working directory, or beside the library."""
+    """COURSE_EXERCISES_DIR, or the nearest `exercises` above the working directory, or the one beside the library."""
     if named := os.environ.get(DIRECTORY_VARIABLE):
         if not Path(named).is_dir():
             raise ExerciseError(f"{DIRECTORY_VARIABLE} names {named}, which is no folder")
@@ -102,9 +102,7 @@ def exercises_directory() -> Path:
     for place in (Path.cwd(), *Path.cwd().parents, package):
         if any((place / "exercises").glob("[0-9][0-9]_*/masters")):
             return place / "exercises"
-    raise ExerciseError(
-        f"no folder `exercises` above {Path.cwd()}; go to the course's folder or set {DIRECTORY_VARIABLE}"
-    )
+    raise ExerciseError(f"no folder `exercises` above {Path.cwd()}; go to the course or set {DIRECTORY_VARIABLE}")
 
 
 def find_exercises(directory: Path | None = None) -> list[Exercise]:
@@ -144,7 +142,7 @@ def read_exercise(master: Path) -> Exercise:
             difficulty=card["difficulty"],
             minutes=card["minutes"],
             needs=tuple(card["needs"]),
-            hints=tuple(card["hints"][step].strip() for step in HINT_STEPS),  # type: ignore[arg-type]
+            hints=tuple(card["hints"][step].strip() for step in HINT_STEPS),
             mistakes={key: text.strip() for key, text in card.get("mistakes", {}).items()},
             faults=tuple(Fault(**fault) for fault in card.get("faults", ())),
             gaps=tuple(card.get("gaps", ())),

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass
-class PropertyFailed(Exception):
+class PropertyFailed(Exception):  # noqa: N818 - it reads as what happened
     """A property does not hold for a learner's answer. Raised by `course_lib.exercises.properties`.
 
     failed: the property, in words ("the weights of each row sum to 1"). found: what was measured instead.
@@ -24,7 +24,7 @@ class PropertyFailed(Exception):
 
 
 @dataclass
-class AnswerRaised(Exception):
+class AnswerRaised(Exception):  # noqa: N818 - it reads as what happened
     """The learner's own function raised an error on an example, which is shown with it.
 
     error: the kind and text of their error. It is NotImplementedError where nothing has been written yet.

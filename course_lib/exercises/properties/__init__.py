@@ -1,1 +1,1 @@
-"""What must hold for any right answer? Properties that know no solution, each with the smallest example that breaks it."""
+"""What must hold for any right answer? Properties that know no solution, with the smallest example of failure."""

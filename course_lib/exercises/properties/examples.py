@@ -1,4 +1,4 @@
-"""On what is a property tried? On named arguments, from the smallest to the largest, so that the first failure is small."""
+"""On what is a property tried? On named arguments, from small to large, so that the first failure is small."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

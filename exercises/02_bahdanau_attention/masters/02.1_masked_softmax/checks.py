@@ -1,4 +1,4 @@
-"""What a masked softmax must do. There is no solution in here: only properties, and how to tell known mistakes apart."""
+"""What a masked softmax must do: properties, and how to tell known mistakes apart. There is no solution in here."""
 
 import torch
 

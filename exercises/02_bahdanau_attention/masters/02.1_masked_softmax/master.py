@@ -5,7 +5,7 @@
 # %%
 import torch
 
-from course_lib.exercises import check
+from course_lib.exercises import check, hint, step
 
 # %% [markdown]
 # `energies` are the scores, `[batch, source]`; `is_word` is True where there is a word. The result has the same shape.

@@ -1,0 +1,29 @@
+"""Is what was kept from earlier steps the same as what is computed anew?"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from course_lib.exercises.failures import PropertyFailed
+from course_lib.exercises.properties.comparing import difference
+from course_lib.exercises.properties.examples import Example, Mistake, answer_to, recognised, smallest_first
+
+
+def cached_equals_uncached(
+    cached: Callable[..., Any],
+    uncached: Callable[..., Any],
+    examples: Iterable[Example],
+    *,
+    tolerance: float = 1e-5,
+    mistakes: Sequence[Mistake] = (),
+) -> None:
+    """With the cache, the same words or numbers come out as without it, for the same arguments.
+
+    Either function may be the learner's. Raises PropertyFailed with the first (smallest) example.
+    """
+    failed = "with the cache, the same comes out as without it"
+    for example in smallest_first(examples):
+        without = answer_to(uncached, example)
+        output = answer_to(cached, example)
+        if differs := difference(without, output, tolerance, expected_is="without the cache"):
+            both = {"without the cache": without, "with the cache": output}
+            raise PropertyFailed(failed, differs, example, both, recognised(mistakes, example, output))

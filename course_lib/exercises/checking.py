@@ -18,6 +18,7 @@ class CheckResult:
 
     verdict: passed; failed (the property does not hold); raised (the learner's code raised); missing (a name is not
     defined); unwritten (NotImplementedError: nothing there yet). mistake: a key of the exercise's known mistakes.
+    error_kind: the class of the error that the learner's code raised, or "".
     """
 
     name: str
@@ -29,6 +30,7 @@ class CheckResult:
     mistake: str | None = None
     where: str = ""
     seconds: float = 0.0
+    error_kind: str = ""
 
     @property
     def passed(self) -> bool:
@@ -101,4 +103,5 @@ def _verdict(name: str, title: str, run: Callable[[], None]) -> CheckResult:
 def _raised(name: str, title: str, raised: AnswerRaised) -> CheckResult:
     if raised.kind == "NotImplementedError":
         return CheckResult(name, title, "unwritten", "nothing is written yet", raised.example, where=raised.where)
-    return CheckResult(name, title, "raised", str(raised), raised.example, where=raised.where)
+    kind = raised.kind
+    return CheckResult(name, title, "raised", str(raised), raised.example, where=raised.where, error_kind=kind)

@@ -4,7 +4,6 @@ The text never depends on the clock or the machine's speed, so that a page with 
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
@@ -23,6 +22,7 @@ MARKS: dict[str, tuple[str, str, Tone]] = {
     "missing": ("–", "not defined yet", "neutral"),
     "unwritten": ("–", "not written yet", "neutral"),
 }
+LABELS = {"failed": "Does not hold", "raised": "Error", "missing": "Missing"}
 # Dark enough on white and light enough on black, for a rule at the panel's edge; text keeps the page's own colour.
 EDGES: dict[Tone, str] = {"good": "#2e9d5b", "bad": "#e04b4b", "neutral": "#8a8f98"}
 
@@ -73,7 +73,10 @@ def headline(report: Report) -> str:
 
 
 def tally(report: Report) -> str:
-    """`1 of 2 properties hold`"""
+    """`1 of 2 properties hold`, or that there is nothing to judge yet."""
+    failure = first_failure(report)
+    if failure is not None and failure.verdict in ("missing", "unwritten"):
+        return MARKS[failure.verdict][1]
     held = sum(result.passed for result in report.results)
     if len(report.results) == 1:
         return "the property holds" if held else "the property does not hold"
@@ -128,7 +131,7 @@ def panel_lines(report: Report, help_used: HelpUsed) -> list[Line]:
         lines.append(Line(f"  {mark} {word.ljust(width)}  {result.title}", colour))
     failure = first_failure(report)
     if failure is not None and failure.verdict != "unwritten":
-        lines += [Line(""), Line(f"Found: {failure.found}")]
+        lines += [Line(""), Line(f"{LABELS[failure.verdict]}: {failure.found}")]
         if hint := report.hint_for(failure):
             lines.append(Line(f"What this looks like: {' '.join(hint.split())}", "bold"))
         if failure.where:
@@ -176,18 +179,14 @@ def _row(result: CheckResult, badge: Any) -> str:
 
 
 def _failure_html(report: Report, failure: CheckResult) -> str:
-    parts = [f'<p style="margin:.8em 0 0"><strong>Found.</strong> {_prose(failure.found)}</p>']
+    parts = [f'<p style="margin:.8em 0 0"><strong>{LABELS[failure.verdict]}:</strong> {_prose(failure.found)}</p>']
     if hint := report.hint_for(failure):
-        parts.append(f'<p style="margin:.5em 0 0"><strong>What this looks like.</strong> {_prose(hint)}</p>')
+        parts.append(f'<p style="margin:.5em 0 0"><strong>What this looks like:</strong> {_prose(hint)}</p>')
     if failure.where:
         parts.append(f'<p style="margin:.5em 0 .2em"><strong>In your code</strong></p>{_block(failure.where)}')
-    rows = [(name, value) for name, value in failure.example.items()]
-    if rows:
+    if failure.example:
         parts.append('<p style="margin:.5em 0 .2em"><strong>The smallest example that shows it</strong></p>')
-        parts.append(_values(rows))
-    if _gave_something(failure):
-        parts.append('<p style="margin:.5em 0 .2em"><strong>Your code gave</strong></p>')
-        parts.append(_values([("", failure.answer)]))
+        parts.append(_example_table(failure))
     return "".join(parts)
 
 
@@ -195,19 +194,25 @@ def _gave_something(failure: CheckResult) -> bool:
     return failure.verdict == "failed" and bool(failure.example)
 
 
-def _values(rows: Sequence[tuple[str, Any]]) -> str:
-    cell = 'style="text-align:left;vertical-align:top;padding:.15em 1.2em .15em 0;border:0;background:none"'
-    body = []
-    for name, value in rows:
-        it = shown(value)
-        named = f'<th scope="row" {cell}><code>{escape(name)}</code></th>' if name else ""
-        text = f'<pre style="margin:0;padding:0;background:none;color:inherit;white-space:pre">{escape(it.text)}</pre>'
-        kind = f"<td {cell}>{escape(it.kind)}</td>" if it.kind else ""
-        body.append(f'<tr style="background:none">{named}{kind}<td {cell}>{text if it.text else ""}</td></tr>')
-    return f'<table style="{_BOX};border-collapse:collapse;display:inline-table">{"".join(body)}</table>'
+def _example_table(failure: CheckResult) -> str:
+    """The arguments, and under a rule what the answer gave for them."""
+    rows = [_value_row(f"<code>{escape(name)}</code>", value, "") for name, value in failure.example.items()]
+    if _gave_something(failure):
+        rows.append(_value_row("your code gave", failure.answer, "border-top:1px solid rgba(128,128,128,.6);"))
+    table = f"{_BOX};border-collapse:separate;border-spacing:0;font-size:inherit;display:inline-block"
+    return f'<table style="{table}"><tbody style="background:none">{"".join(rows)}</tbody></table>'
 
 
-_BOX = "margin:0;padding:.3em .6em;background:rgba(128,128,128,.12);border-radius:4px;border:0"
+def _value_row(name: str, value: Any, rule: str) -> str:
+    cell = f"text-align:left;vertical-align:top;padding:.2em 1.2em .2em 0;border:0;background:none;{rule}"
+    it = shown(value)
+    text = f'<pre style="margin:0;padding:0;background:none;color:inherit;white-space:pre">{escape(it.text)}</pre>'
+    kind = f'<span style="opacity:.85">{escape(it.kind)}</span>'
+    cells = f'<td style="{cell}">{kind}</td><td style="{cell}">{text if it.text else ""}</td>'
+    return f'<tr style="background:none"><th scope="row" style="{cell}font-weight:normal">{name}</th>{cells}</tr>'
+
+
+_BOX = "margin:0;padding:.3em .8em;background:rgba(128,128,128,.12);border-radius:4px;border:0"
 
 
 def _block(text: str) -> str:

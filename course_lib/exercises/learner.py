@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from types import FrameType
 from typing import Any
 
 from course_lib import progress
@@ -10,6 +11,8 @@ from course_lib.exercises.catalogue import HINT_STEPS, Exercise, ExerciseError, 
 from course_lib.exercises.checking import Report, run_checks
 from course_lib.exercises.display import HelpUsed, first_failure, headline, panel
 from course_lib.exercises.steps import step_text
+
+NOT_THE_CALLER = {"course_lib", "jaxtyping", "beartype"}  # the latter two stand between where types are checked
 
 
 class CheckFailed(AssertionError):  # noqa: N818 - it reads as what happened
@@ -64,7 +67,9 @@ def step(id: str, kind: str) -> None:
     if _live_notebook():
         from IPython.core.getipython import get_ipython
 
-        get_ipython().set_next_input(text)
+        shell = get_ipython()
+        assert shell is not None
+        shell.set_next_input(text)
         print(f'Exercise {exercise.id}, step "{kind}": it is in the next cell. Run your solution from there.')
     else:
         print(text)
@@ -133,8 +138,10 @@ def _learners_objects() -> Mapping[str, Any]:
         shell = get_ipython()
         if shell is not None:
             return shell.user_ns
-    caller = sys._getframe(2)
-    return {**caller.f_globals, **caller.f_locals}
+    caller: FrameType | None = sys._getframe(1)
+    while caller is not None and str(caller.f_globals.get("__name__")).partition(".")[0] in NOT_THE_CALLER:
+        caller = caller.f_back
+    return {**caller.f_globals, **caller.f_locals} if caller is not None else {}
 
 
 def _live_notebook() -> bool:

@@ -76,7 +76,9 @@ def _tensor(value: Any) -> Shown:
     numbers = tensor.numpy() + (0 if tensor.is_floating_point() else False)
     if tensor.ndim == 0:
         return Shown(kind, f"{numbers.item():.4g}" if tensor.is_floating_point() else str(numbers.item()))
-    return Shown(kind, numpy.array2string(numbers, precision=3, suppress_small=True, max_line_width=100))
+    ordinary = tensor.is_floating_point() and not (tensor[tensor.isfinite()].abs() >= 1000).any()
+    options: Any = {"floatmode": "fixed"} if ordinary else {}
+    return Shown(kind, numpy.array2string(numbers, precision=3, suppress_small=True, max_line_width=100, **options))
 
 
 def _summary(tensor: Any) -> str:
@@ -86,8 +88,10 @@ def _summary(tensor: Any) -> str:
     if str(tensor.dtype) == "torch.bool":
         return f"{int(tensor.sum())} of {tensor.numel()} are True; begins {first}, …"
     finite = tensor[tensor.isfinite()].double()
-    parts = [f"{_brief(finite.min().item())} to {_brief(finite.max().item())}, mean {_brief(finite.mean().item())}"]
-    parts = parts if finite.numel() else []
+    parts = []
+    if finite.numel():
+        least, most, mean = (_brief(number.item()) for number in (finite.min(), finite.max(), finite.mean()))
+        parts.append(f"{least} to {most}, mean {mean}")
     if odd := tensor.numel() - finite.numel():
         parts.append(f"{odd} of {tensor.numel()} are infinite or NaN")
     return "; ".join([*parts, f"begins {first}, …"])

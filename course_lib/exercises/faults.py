@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from course_lib.exercises.building.master import Notebook, is_solution, read_master
-from course_lib.exercises.building.trial import FIRST_SECONDS, Trial, solved_cells, trials
+from course_lib.exercises.building.trial import Trial, Trials, solved_cells
 from course_lib.exercises.catalogue import Exercise, ExerciseError, Fault
 
 LEAST_SHARE_WITH_HINT = 0.95
+EXTRA_SECONDS = 10.0
 Catcher = Literal["public", "hidden", "time", "died", "nothing"]
 
 
@@ -53,13 +54,12 @@ def try_faults(exercise: Exercise) -> list[FaultResult]:
     versions = [_mutated(exercise, master, fault) for fault in exercise.faults]
     if not versions:
         return []
-    baseline = next(iter(trials(exercise, [solved], FIRST_SECONDS)))
-    _must_pass(exercise, baseline)
-    limit = 10 + 5 * baseline.seconds
-    return [
-        _result(exercise, fault, trial)
-        for fault, trial in zip(exercise.faults, trials(exercise, versions, limit), strict=True)
-    ]
+    with Trials(exercise) as trials:
+        baseline = trials.run(solved)
+        _must_pass(exercise, baseline)
+        limit = EXTRA_SECONDS + 5 * baseline.seconds
+        pairs = zip(exercise.faults, versions, strict=True)
+        return [_result(exercise, fault, trials.run(version, limit)) for fault, version in pairs]
 
 
 def share_with_hint(results: Sequence[FaultResult]) -> float:

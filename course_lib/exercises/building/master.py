@@ -128,7 +128,7 @@ def _check_code(cell: Cell) -> None:
     if cell.cell_type != "code":
         return
     try:
-        ast.parse(cell.source)
+        compile(cell.source, "cell", "exec", dont_inherit=True)
     except SyntaxError as error:
         raise _CellError(f"line {error.lineno}: {error.msg}") from None
 

@@ -1,5 +1,6 @@
 """What do the checks say of a version of an exercise? Runs versions in a child process, which can be killed."""
 
+import contextlib
 import json
 import os
 import select
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from course_lib.exercises.building.versions import student
 from course_lib.exercises.catalogue import Exercise, ExerciseError
 from course_lib.exercises.checking import Verdict
 
-FIRST_SECONDS = 300.0  # for a child that has yet to import torch
+MOST_SECONDS = 300.0  # of a version whose time is not known, and until a child has imported torch
 
 
 @dataclass(frozen=True)
@@ -71,42 +72,43 @@ def hidden_tests(master: Notebook) -> dict[str, str]:
     return {grade_id: text for grade_id, text in texts.items() if text.strip()}
 
 
-def trials(exercise: Exercise, versions: Sequence[Sequence[str]], seconds: float) -> Iterator[Trial]:
-    """Run each version: its cells, then all public checks, then the hidden tests, in a namespace of its own.
+class Trials:
+    """Runs versions of one exercise, each in a namespace of its own: `with Trials(exercise) as trials: trials.run(…)`.
 
-    One child runs them all, so that torch is imported once; where a version had to be killed, a new child goes on.
-    seconds: the time limit of each. Raises ExerciseError where a child cannot even begin, as with a faulty checks.py.
+    One child runs them all, so that torch is imported once; after a version that had to be killed, a new child goes on.
     """
-    hidden = hidden_tests(read_master(exercise))
-    child: _Child | None = None
-    try:
-        for cells in versions:
-            if child is None:
-                child = _Child(exercise)
-            began = time.monotonic()
-            answer = child.ask({"cells": list(cells), "hidden": hidden}, seconds)
-            if isinstance(answer, str):
-                child.end()
-                child = None
-                ended: Literal["time", "died"] = "time" if answer == "time" else "died"
-                yield Trial(ended, time.monotonic() - began)
-            else:
-                checks = tuple(CheckOutcome(**check) for check in answer["checks"])
-                took = time.monotonic() - began
-                yield Trial("whole", took, tuple(answer["errors"]), checks, answer["hidden"])
-    finally:
-        if child is not None:
-            child.end()
 
+    def __init__(self, exercise: Exercise) -> None:
+        self.exercise = exercise
+        self.hidden = hidden_tests(read_master(exercise))
+        self._child: _Child | None = None
 
-def trial_of_solution(exercise: Exercise) -> Trial:
-    """The solution's own trial."""
-    return next(iter(trials(exercise, [solved_cells(read_master(exercise))], FIRST_SECONDS)))
+    def __enter__(self) -> "Trials":
+        return self
 
+    def __exit__(self, *error: object) -> None:
+        self._end_child()
 
-def trial_of_untouched(exercise: Exercise) -> Trial:
-    """The trial of the notebook as a learner finds it."""
-    return next(iter(trials(exercise, [untouched_cells(exercise, read_master(exercise))], FIRST_SECONDS)))
+    def run(self, cells: Sequence[str], seconds: float = MOST_SECONDS) -> Trial:
+        """Run the cells, then all public checks, then the hidden tests, for at most `seconds`.
+
+        Raises ExerciseError where a child cannot even begin, as with a faulty checks.py.
+        """
+        if self._child is None:
+            self._child = _Child(self.exercise)
+        began = time.monotonic()
+        answer = self._child.ask({"cells": list(cells), "hidden": self.hidden}, seconds)
+        took = time.monotonic() - began
+        if isinstance(answer, dict):
+            checks = tuple(CheckOutcome(**check) for check in answer["checks"])
+            return Trial("whole", took, tuple(answer["errors"]), checks, answer["hidden"])
+        self._end_child()
+        return Trial(answer, took)
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
 
 
 class _Child:
@@ -132,7 +134,7 @@ class _Child:
             env=environment,
             start_new_session=True,
         )
-        if self._line(FIRST_SECONDS) != "ready":
+        if self._line(MOST_SECONDS) != "ready":
             self._kill()
             said = self._process.communicate()[1].decode(errors="replace").strip().splitlines()
             self._scratch.cleanup()
@@ -147,7 +149,9 @@ class _Child:
         except BrokenPipeError:
             return "died"
         answer = self._line(seconds)
-        return answer if isinstance(answer, dict) else "time" if answer == "time" else "died"
+        if isinstance(answer, dict):
+            return answer
+        return "time" if answer == "time" else "died"
 
     def end(self) -> None:
         self._kill()
@@ -155,7 +159,8 @@ class _Child:
         self._scratch.cleanup()
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
+        # Also where the child is gone, for what it may have started. Its number is ours until we ask for its status.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _line(self, seconds: float) -> Any:

@@ -1,6 +1,5 @@
 """What do the learner, the reader of a solution, and nbgrader each see of one master?"""
 
-import ast
 from copy import deepcopy
 from typing import Any
 
@@ -62,7 +61,7 @@ def _with_card(exercise: Exercise, master: Notebook, card: str, **more: str) -> 
 
 def _must_parse(exercise: Exercise, cell: Any) -> None:
     try:
-        ast.parse(cell.source)
+        compile(cell.source, cell.id, "exec", dont_inherit=True)
     except SyntaxError as error:
         raise ExerciseError(
             f"{exercise.master}: cell {cell.id!r} without its solution is no Python "

@@ -22,7 +22,7 @@ def leaves_arguments_alone(
         # answer_to hands on copies, so what it calls here looks away from them and uses `given`.
         output = answer_to(lambda *_, given=given: function(*given.values()), example)
         for name, value in example.items():
-            if differs := difference(value, given[name], 0.0, expected_is="before"):
+            if differs := difference(value, given[name], 0.0, expected_is="before", equal_nan=True):
                 found = f"`{name}` was changed in place: {differs}"
                 both = {f"{name} before": value, f"{name} afterwards": given[name]}
                 raise PropertyFailed(failed, found, example, both, recognised(mistakes, example, output))

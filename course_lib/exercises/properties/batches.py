@@ -17,6 +17,7 @@ from course_lib.exercises.properties.examples import (
     answer_to,
     described,
     recognised,
+    refuse_nan,
     smallest_first,
 )
 
@@ -62,6 +63,7 @@ def padding_changes_nothing(
     failed = "more padding changes nothing"
     for example in smallest_first(examples):
         before = answer_to(function, example)
+        refuse_nan(before, example, failed, mistakes)
         for places in paddings:
             padded = pad(example, places)
             output = answer_to(function, padded)
@@ -95,6 +97,7 @@ def batch_of_one_equals_batch(
     failed = "a sentence's answer is the same alone and in a batch"
     for example in smallest_first(examples):
         output = answer_to(function, example)
+        refuse_nan(output, example, failed, mistakes)
         for index in range(len(example[batched[0]])):
             single = trim({name: row(value, index) if name in batched else value for name, value in example.items()})
             alone = answer_to(function, single)
@@ -125,6 +128,7 @@ def permutation_equivariance(
     failed = "in another order, the same answer in that order"
     for example in smallest_first(examples):
         before = answer_to(function, example)
+        refuse_nan(before, example, failed, mistakes)
         for order in _orders(length(example)):
             permuted = permute(example, order)
             after = answer_to(function, permuted)
@@ -170,5 +174,5 @@ def changed(example: Example, other: Example, name: str) -> Example:
     return {
         name.format(key): value
         for key, value in other.items()
-        if key not in example or difference(example[key], value, 0.0) is not None
+        if key not in example or difference(example[key], value, 0.0, equal_nan=True) is not None
     }

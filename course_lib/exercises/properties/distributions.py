@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.exercises.failures import PropertyFailed
-from course_lib.exercises.properties.examples import Example, Mistake, answer_to, described, recognised
+from course_lib.exercises.properties.examples import Example, Mistake, answer_to, as_tensor, described, recognised
 
 SMALLEST_EXPECTED = 5.0
 """Below this expected count, the chi-square distribution is a poor approximation, so rare outcomes are put together."""
@@ -29,7 +29,7 @@ def same_distribution(
     and so does the one that the mistakes' recognisers get. Raises ValueError if the probabilities do not sum to 1.
     """
     right = torch.as_tensor(probabilities, dtype=torch.float64)
-    if right.min() < 0 or abs(right.sum().item() - 1) > 1e-5:
+    if not (right.min() >= 0 and abs(right.sum().item() - 1) <= 1e-5):  # so said, NaN is refused too
         raise ValueError(f"probabilities must be at least 0 and sum to 1, got {right.tolist()}")
     example: Example = {"draws": draws, "probabilities": right.float()}
     failed = "the draws follow the probabilities"
@@ -79,10 +79,10 @@ def _counts(
 ) -> Float[Tensor, " outcomes"]:
     """How often each outcome came. Raises PropertyFailed unless the output is `draws` outcomes."""
     drawn = torch.tensor(output) if _is_list_of_ints(output) else output
-    mistake = recognised(mistakes, example, output) or "not_a_tensor"
+    mistake = recognised(mistakes, example, output)
     if not _are_whole_numbers(drawn) or drawn.dim() != 1 or len(drawn) != draws:
         found = f"expected a tensor of {draws} whole numbers, got {described(output)}"
-        raise PropertyFailed(failed, found, example, output, mistake)
+        raise PropertyFailed(failed, found, example, output, mistake or "not_a_tensor")
     drawn = drawn.cpu().long()
     if len(drawn) and not 0 <= drawn.min() <= drawn.max() < outcomes:
         found = f"expected outcomes from 0 to {outcomes - 1}, got {int(drawn.min())} to {int(drawn.max())}"
@@ -91,10 +91,9 @@ def _counts(
 
 
 def _is_list_of_ints(output: Any) -> bool:
-    return isinstance(output, list) and all(isinstance(item, int) for item in output)
+    return isinstance(output, list) and all(isinstance(item, int) and abs(item) < 2**63 for item in output)
 
 
 def _are_whole_numbers(output: Any) -> TypeGuard[Tensor]:
-    if not isinstance(output, Tensor) or output.layout != torch.strided or output.is_meta:
-        return False
-    return not (output.is_floating_point() or output.is_complex() or output.dtype == torch.bool)
+    tensor = as_tensor(output) if isinstance(output, Tensor) else None
+    return tensor is not None and not tensor.is_floating_point() and tensor.dtype != torch.bool

@@ -97,32 +97,63 @@ def expect_tensor(
     def refuse(found: str, mistake: str) -> PropertyFailed:
         return PropertyFailed(failed, found, example, output, recognised(mistakes, example, output) or mistake)
 
-    if not len(shape) and isinstance(output, int | float) and not isinstance(output, bool):
-        output = torch.tensor(float(output), dtype=torch.float64)
-    if not isinstance(output, Tensor):
-        what = "a tensor" if len(shape) else "a number or a tensor without axes"
-        raise refuse(f"expected {what}, got {described(output)}", "not_a_tensor")
-    if output.dtype == torch.bool or output.is_complex() or output.layout != torch.strided or output.is_meta:
-        raise refuse(f"expected an ordinary tensor of numbers, got {described(output)}", "not_a_tensor")
-    if tuple(output.shape) != tuple(shape):
-        raise refuse(f"expected the shape {list(shape)}, got {list(output.shape)}", "wrong_shape")
-    if output.isnan().any():
+    tensor = as_tensor(output)
+    single = "a number or a tensor without axes"
+    if tensor is None or tensor.dtype == torch.bool or (len(shape) and not isinstance(output, Tensor)):
+        raise refuse(
+            f"expected {'a tensor of numbers' if len(shape) else single}, got {described(output)}", "not_a_tensor"
+        )
+    if tuple(tensor.shape) != tuple(shape):
+        expected = f"the shape {list(shape)}" if len(shape) else single
+        raise refuse(f"expected {expected}, got the shape {list(tensor.shape)}", "wrong_shape")
+    if tensor.isnan().any():
         raise refuse("there is NaN in the result", "nan")
-    return output.detach().cpu()
+    return tensor
+
+
+def refuse_nan(output: Any, example: Example, failed: str, mistakes: Iterable[Mistake] = ()) -> None:
+    """Raise PropertyFailed if there is NaN anywhere in an answer of any form: its cause comes before all comparing."""
+    if contains_nan(output):
+        mistake = recognised(mistakes, example, output) or "nan"
+        raise PropertyFailed(failed, "there is NaN in the result", example, output, mistake)
+
+
+def contains_nan(value: Any) -> bool:
+    """Whether a tensor, a number, or a tuple, list or dict of them holds NaN."""
+    if isinstance(value, dict):
+        return any(contains_nan(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(contains_nan(item) for item in value)
+    tensor = as_tensor(value)
+    return tensor is not None and bool(tensor.isnan().any())
+
+
+def as_tensor(value: Any) -> Tensor | None:
+    """A detached tensor of a tensor or a number, on the CPU; None of anything else, and of odd kinds of tensors."""
+    if isinstance(value, Tensor):
+        odd = value.is_nested or value.is_meta or value.is_quantized or value.is_complex()
+        return None if odd or value.layout != torch.strided else value.detach().cpu()
+    if isinstance(value, float):
+        return torch.tensor(value, dtype=torch.float64)
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    return torch.tensor(value) if whole else None
 
 
 def described(value: Any) -> str:
-    """A few words on what a value is: "None", "a tuple of 2", "a torch.bool tensor of shape [2, 3]"."""
+    """A few words on what a value is: "None", "a tuple of 2", "a bool tensor of shape [2, 3]"."""
     if value is None:
         return "None (is there a `return`?)"
     if isinstance(value, Tensor):
+        if value.is_nested:
+            return "a nested tensor"
         layout = "" if value.layout == torch.strided else "sparse "
-        return f"a {layout}{value.dtype} tensor of shape {list(value.shape)}"
+        kind = layout + str(value.dtype).removeprefix("torch.")
+        return f"{'an' if kind.startswith('i') else 'a'} {kind} tensor of shape {list(value.shape)}"
     if isinstance(value, tuple | list | dict):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, bool | int | float | str):
         return f"the {type(value).__name__} {text_of(value, 'repr')}"
-    return f"{type(value).__name__}"
+    return type(value).__name__
 
 
 def recognised(mistakes: Iterable[Mistake], example: Example, output: Any) -> str | None:

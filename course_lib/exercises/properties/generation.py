@@ -5,7 +5,7 @@ from typing import Any
 
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
-from course_lib.exercises.properties.examples import Example, Mistake, answer_to, recognised, smallest_first
+from course_lib.exercises.properties.examples import Example, Mistake, answer_to, recognised, refuse_nan, smallest_first
 
 
 def cached_equals_uncached(
@@ -24,6 +24,7 @@ def cached_equals_uncached(
     for example in smallest_first(examples):
         without = answer_to(uncached, example)
         output = answer_to(cached, example)
+        refuse_nan(output, example, failed, mistakes)
         if differs := difference(without, output, tolerance, expected_is="without the cache"):
             both = {"without the cache": without, "with the cache": output}
             raise PropertyFailed(failed, differs, example, both, recognised(mistakes, example, output))

@@ -57,6 +57,10 @@ def autograd_gradients(
     leaves = [arguments[name].requires_grad_() for name in with_respect_to]
     with torch.enable_grad():
         value = forward(*arguments.values())
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        raise ValueError(f"forward must give one number to differentiate, got {described(value)}")
-    return torch.autograd.grad(value.sum(), leaves, allow_unused=True, materialize_grads=True)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise ValueError(f"forward must give one number to differentiate, got {described(value)}")
+        if not value.requires_grad:
+            raise ValueError(
+                f"forward does not depend on {', '.join(with_respect_to)}, so there is no gradient to find"
+            )
+        return torch.autograd.grad(value.sum(), leaves, allow_unused=True, materialize_grads=True)

@@ -1,5 +1,6 @@
 """Is a loss a mean? Then seeing every row twice leaves it as it is."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ def mean_not_sum(
     for example in smallest_first(examples):
         output = answer_to(loss, example)
         once = expect_tensor(output, (), example, failed, mistakes).item()
+        if not math.isfinite(once):
+            raise PropertyFailed(failed, f"the loss is {once}", example, output, recognised(mistakes, example, output))
         for count in times:
             longer = {name: _repeated(value, count) if name in repeat else value for name, value in example.items()}
             answer = answer_to(loss, longer)

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from course_lib.exercises.properties.comparing import as_tensor, difference
-from course_lib.exercises.properties.examples import Example, Mistake, copy_of
+from course_lib.exercises.properties.comparing import difference
+from course_lib.exercises.properties.examples import Example, Mistake, as_tensor, copy_of
 
 MaskOf = str | Callable[[Example], Tensor]
 """The argument that is the mask (True: a word), or a function from the example to a mask of the weights' shape."""
@@ -31,13 +31,13 @@ def sums_to_one_over(key: str, axis: int) -> Mistake:
 
 
 def ignores_padding_mask(key: str, mask: MaskOf) -> Mistake:
-    """Weights over all places that sum to one, padding included: the mask is not used."""
+    """Weights over all places that sum to one, with a share for each word and each padding: the mask is not used."""
 
     def recognises(example: Example, output: Any) -> bool:
         is_word = _mask(mask, example)
         rows = (~is_word).any(-1)
         sums = output.double().sum(-1)
-        return bool(rows.any()) and bool((output[~is_word] > 0).all()) and bool(((sums - 1).abs() < TOLERANCE).all())
+        return bool(rows.any()) and bool((output > 0).all()) and bool(((sums - 1).abs() < TOLERANCE).all())
 
     return Mistake(key, recognises)
 
@@ -130,6 +130,11 @@ def not_a_number(key: str) -> Mistake:
 def nothing_returned(key: str) -> Mistake:
     """None: the `return` is missing."""
     return Mistake(key, lambda _, output: output is None)
+
+
+def in_part(mistake: Mistake, index: int | str) -> Mistake:
+    """The same mistake in one part of the output: of a tuple or list by its index, of a dict by its key."""
+    return Mistake(mistake.key, lambda example, output: mistake.recognises(example, output[index]))
 
 
 def both(key: str, *mistakes: Mistake) -> Mistake:

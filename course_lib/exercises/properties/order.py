@@ -24,7 +24,7 @@ def other_values(values: Tensor) -> Tensor:
     A tensor that holds one whole number only comes back as it is.
     """
     if values.is_floating_point():
-        return 1.0 - 2.0 * values
+        return torch.where(values < 0, 1.0 - values, -1.0 - values)
     there, index = values.unique(return_inverse=True)
     return there[(index + 1) % len(there)]
 

@@ -5,7 +5,15 @@ from typing import Any
 
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
-from course_lib.exercises.properties.examples import Example, Mistake, answer_to, copy_of, recognised, smallest_first
+from course_lib.exercises.properties.examples import (
+    Example,
+    Mistake,
+    answer_to,
+    copy_of,
+    recognised,
+    refuse_nan,
+    smallest_first,
+)
 
 
 def same_as(
@@ -26,5 +34,6 @@ def same_as(
     for example in smallest_first(examples):
         expected = reference(*(copy_of(value) for value in example.values()))
         output = answer_to(function, example)
+        refuse_nan(output, example, failed, mistakes)
         if differs := difference(expected, output, tolerance, expected_is=reference_name):
             raise PropertyFailed(failed, differs, example, output, recognised(mistakes, example, output))

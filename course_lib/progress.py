@@ -48,10 +48,11 @@ class ExerciseProgress:
     first_passed: str | None = None
     hints_used: int = 0
     steps_used: list[str] = field(default_factory=list)
+    opened: bool = False
 
     @property
     def begun(self) -> bool:
-        return bool(self.attempts or self.hints_used or self.steps_used)
+        return bool(self.opened or self.attempts or self.hints_used or self.steps_used)
 
 
 @dataclass
@@ -131,6 +132,8 @@ def exercise_progress(id: str, among: Sequence[Event] | None = None) -> Exercise
                 progress.best, progress.of = held, of
             if of and held == of and not progress.passed:
                 progress.passed, progress.first_passed = True, event.time
+        elif event.kind == "opened":
+            progress.opened = True
         elif event.kind == "hint":
             progress.hints_used = max(progress.hints_used, _number(payload.get("number")))
         elif event.kind == "step" and (kind := str(payload.get("step"))) not in progress.steps_used:

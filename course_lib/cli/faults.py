@@ -15,7 +15,8 @@ def status_of(error: Exception) -> int | None:
         return BAD_USAGE
     if isinstance(error, BrokenPipeError):  # typer ends quietly by itself
         return None
-    if isinstance(error, OSError) or type(error).__name__ == "RefreshFailed":  # importing its module takes a second
+    # Importing the modules of these two takes a second.
+    if isinstance(error, OSError) or type(error).__name__ in ("RefreshFailed", "IsolationError"):
         return SOMETHING_FAILED
     return None
 

@@ -94,33 +94,38 @@ def first_failure(report: Report) -> CheckResult | None:
     return next((result for result in report.results if not result.passed), None)
 
 
-def advice(report: Report, help_used: HelpUsed) -> list[str]:
-    """What to do next, and what help is left."""
+def advice(report: Report, help_used: HelpUsed, notebook: str | None = None) -> list[str]:
+    """What to do next, and what help is left. notebook: where the answer is, if not asked from a cell of it."""
     exercise, failure = report.exercise, first_failure(report)
     if failure is None:
         place = f"exercises/{exercise.lesson}/solutions/{exercise.name}.ipynb"
         return [f"Well done. Compare with one way to write it: `{place}`.", *_help_taken(help_used)]
+    next_steps = [next_hint(exercise, help_used, f"course exercise hint {exercise.id}" if notebook else None)]
+    if notebook is not None:
+        if failure.verdict == "unwritten":
+            return [f"Write your answer where it says `YOUR CODE HERE` in `{notebook}`, and save it.", *next_steps]
+        return [f"Change your answer in `{notebook}`, save it, then check again.", *next_steps]
     if failure.verdict == "unwritten":
-        next_step = "Write your answer in the cell above that says `YOUR CODE HERE`, run it, then run this cell again."
         easier = f'Easier to begin with: `step("{exercise.id}", "order")` gives you the lines to put in order.'
-        return [next_step, easier, next_hint(exercise, help_used)]
+        write = "Write your answer in the cell above that says `YOUR CODE HERE`, run it, then run this cell again."
+        return [write, easier, *next_steps]
     if failure.verdict == "missing":
-        return [next_hint(exercise, help_used)]
-    return ["Change your answer, run its cell, then run this one again.", next_hint(exercise, help_used)]
+        return next_steps
+    return ["Change your answer, run its cell, then run this one again.", *next_steps]
 
 
-def next_hint(exercise: Exercise, help_used: HelpUsed) -> str:
-    """`Hints used: 1 of 3. hint("02.1") gives the outline.`"""
+def next_hint(exercise: Exercise, help_used: HelpUsed, command: str | None = None) -> str:
+    """`Hints used: 1 of 3. hint("02.1") gives an outline.` command: what to call instead."""
     used = min(help_used.hints, len(HINT_STEPS))
-    call = f'`hint("{exercise.id}")`'
+    call = f"`{command}`" if command else f'`hint("{exercise.id}")`'
     if used == len(HINT_STEPS):
         return f"Hints used: all {used}. {call} shows them again."
     article = {"nudge": "a nudge", "outline": "an outline", "code": "the code"}[HINT_STEPS[used]]
     return f"Hints used: {used} of {len(HINT_STEPS)}. {call} gives {article}."
 
 
-def panel_lines(report: Report, help_used: HelpUsed) -> list[Line]:
-    """The panel as lines of text with styles for a terminal."""
+def panel_lines(report: Report, help_used: HelpUsed, notebook: str | None = None) -> list[Line]:
+    """The panel as lines of text with styles for a terminal. notebook: see `advice`."""
     symbol = {"good": "✓", "bad": "✗", "neutral": "–"}[tone_of(report)]
     style = {"good": "bold green", "bad": "bold red", "neutral": "bold"}
     lines = [Line(f"{symbol} {headline(report)}: {tally(report)}", style[tone_of(report)])]
@@ -144,7 +149,7 @@ def panel_lines(report: Report, help_used: HelpUsed) -> list[Line]:
             lines.append(Line("Your code gave:"))
             lines += [Line(f"    {line}") for line in side_by_side("", failure.answer)]
     lines.append(Line(""))
-    lines += [Line(text.replace("`", ""), "dim") for text in advice(report, help_used)]
+    lines += [Line(text.replace("`", ""), "dim") for text in advice(report, help_used, notebook)]
     return lines
 
 

@@ -47,7 +47,8 @@ def build(
         stale = building.out_of_date(chosen)
         for path in stale:
             typer.echo(f"{near(path)} is out of date" if path.exists() else f"{near(path)} is missing")
-        typer.echo("Make them with: course exercise build" if stale else f"{len(chosen)} exercises are up to date")
+        ids_there = ", ".join(exercise.id for exercise in chosen)
+        typer.echo("Make them with: course exercise build" if stale else f"Up to date: {ids_there}")
         raise typer.Exit(SOMETHING_FAILED if stale else ALL_WELL)
 
     def tell(built: building.Built) -> None:

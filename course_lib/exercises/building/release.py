@@ -1,6 +1,9 @@
 """How does an instructor who uses nbgrader itself get the exercises? As a course folder that its commands accept."""
 
-from collections.abc import Sequence
+import contextlib
+import os
+import sysconfig
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from course_lib.exercises.building.master import Notebook, read_master
@@ -34,13 +37,15 @@ def release(directory: Path, exercises: Sequence[Exercise] | None = None) -> lis
 
     exercises = find_exercises() if exercises is None else exercises
     notebooks: dict[Path, str] = {}
+    sources = []
     for exercise in exercises:
         master = read_master(exercise)
         place = Path(exercise.lesson) / f"{exercise.name}.ipynb"
-        for_grading = source(exercise, master)
-        notebooks[directory / "source" / place] = written(for_grading)
+        sources.append(source(exercise, master))
+        notebooks[directory / "source" / place] = written(sources[-1])
         notebooks[directory / "release" / place] = written(student(exercise, master, lesson_link=None))
-        directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    for exercise, for_grading in zip(exercises, sources, strict=True):
         _enter_into_gradebook(directory / DATABASE, exercise, for_grading)
     for path, text in notebooks.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +61,7 @@ def _enter_into_gradebook(database: Path, exercise: Exercise, for_grading: Noteb
     from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells, SaveCells
 
     url = f"sqlite:///{database.resolve()}"
-    with Gradebook(url) as gradebook:
+    with _scripts_on_path(), Gradebook(url) as gradebook:
         gradebook.update_or_create_assignment(exercise.lesson)
     resources = {"nbgrader": {"notebook": exercise.name, "assignment": exercise.lesson, "db_url": url}}
     try:
@@ -64,3 +69,14 @@ def _enter_into_gradebook(database: Path, exercise: Exercise, for_grading: Noteb
             for_grading, _ = preprocessor().preprocess(for_grading, resources)
     except RuntimeError as error:
         raise ExerciseError(f"{database}: {error}; release into a new folder") from error
+
+
+@contextlib.contextmanager
+def _scripts_on_path() -> Iterator[None]:
+    """nbgrader begins a gradebook by the command `alembic`, which is beside this Python, activated or not."""
+    before = os.environ.get("PATH", "")
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before

@@ -1,5 +1,7 @@
 """A small exercise that is whole and needs no torch, for the tests to build, break and grade."""
 
+from functools import partial
+
 import pytest
 
 from course_lib.exercises.catalogue import read_exercise
@@ -98,29 +100,35 @@ mistake = "square"
 """
 
 
+def write_into(folder, *, master=(), checks=(), card=(), name="01.7_double", lesson="01_doubling"):
+    place = folder / lesson / "masters" / name
+    place.mkdir(parents=True, exist_ok=True)
+    for file, text, changes in (
+        ("master.py", MASTER, master),
+        ("checks.py", CHECKS, checks),
+        ("card.toml", CARD, card),
+    ):
+        for old, new in changes:
+            assert old in text, f"{old!r} is not in {file}"
+            text = text.replace(old, new)
+        (place / file).write_text(text, encoding="utf-8")
+    return read_exercise(place / "master.py")
+
+
 @pytest.fixture
 def write_exercise(tmp_path, monkeypatch):
     """Writes an exercise into a folder of its own and reads it; each text can be changed by (old, new) pairs."""
     monkeypatch.setenv("COURSE_EXERCISES_DIR", str(tmp_path / "exercises"))
-
-    def write(*, master=(), checks=(), card=(), name="01.7_double", lesson="01_doubling"):
-        place = tmp_path / "exercises" / lesson / "masters" / name
-        place.mkdir(parents=True, exist_ok=True)
-        for file, text, changes in (
-            ("master.py", MASTER, master),
-            ("checks.py", CHECKS, checks),
-            ("card.toml", CARD, card),
-        ):
-            for old, new in changes:
-                assert old in text, f"{old!r} is not in {file}"
-                text = text.replace(old, new)
-            (place / file).write_text(text, encoding="utf-8")
-        return read_exercise(place / "master.py")
-
-    return write
+    return partial(write_into, tmp_path / "exercises")
 
 
 @pytest.fixture
 def exercise(write_exercise):
     """The small exercise, whole."""
     return write_exercise()
+
+
+@pytest.fixture(scope="module")
+def lasting_exercise(tmp_path_factory):
+    """The small exercise for tests that only look at it."""
+    return write_into(tmp_path_factory.mktemp("exercises"))

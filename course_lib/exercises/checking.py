@@ -73,7 +73,10 @@ def run_check(name: str, check: Callable[..., None], answers: Mapping[str, Any])
     title = (inspect.getdoc(check) or name).splitlines()[0]
     needs = list(inspect.signature(check).parameters)
     if absent := [need for need in needs if need not in answers]:
-        found = f"{' and '.join(f'`{need}`' for need in absent)} is not defined yet; run the cell that defines it first"
+        names = " and ".join(f"`{need}`" for need in absent)
+        found = f"{names} is not defined yet; run the cell that defines it first"
+        if len(absent) > 1:
+            found = f"{names} are not defined yet; run the cells that define them first"
         return CheckResult(name, title, "missing", found)
     began = time.monotonic()
     result = _verdict(name, title, lambda: check(*(answers[need] for need in needs)))

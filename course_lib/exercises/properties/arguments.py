@@ -1,16 +1,21 @@
 """Does a function leave what it was given as it was? Else a later line finds its inputs changed."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
-from course_lib.exercises.properties.examples import Example, Mistake, answer_to, copy_of, recognised, smallest_first
+from course_lib.exercises.properties.examples import (
+    Answer,
+    Example,
+    Mistake,
+    answer_to,
+    copy_of,
+    recognised,
+    smallest_first,
+)
 
 
-def leaves_arguments_alone(
-    function: Callable[..., Any], examples: Iterable[Example], *, mistakes: Sequence[Mistake] = ()
-) -> None:
+def leaves_arguments_alone(function: Answer, examples: Iterable[Example], *, mistakes: Sequence[Mistake] = ()) -> None:
     """The function changes none of its arguments in place.
 
     Only a function of this process can: one in a grading worker gets copies, so there the property always holds.

@@ -12,6 +12,7 @@ from torch import Tensor
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
 from course_lib.exercises.properties.examples import (
+    Answer,
     Example,
     Mistake,
     answer_to,
@@ -45,7 +46,7 @@ def row_of(value: Any, row: int) -> Any:
 
 
 def padding_changes_nothing(
-    function: Callable[..., Any],
+    function: Answer,
     examples: Iterable[Example],
     *,
     pad: Callable[[Example, int], Example],
@@ -76,7 +77,7 @@ def padding_changes_nothing(
 
 
 def batch_of_one_equals_batch(
-    function: Callable[..., Any],
+    function: Answer,
     examples: Iterable[Example],
     *,
     batched: Sequence[str],
@@ -110,7 +111,7 @@ def batch_of_one_equals_batch(
 
 
 def permutation_equivariance(
-    function: Callable[..., Any],
+    function: Answer,
     examples: Iterable[Example],
     *,
     permute: Callable[[Example, Tensor], Example],

@@ -1,6 +1,6 @@
 """Do random draws follow the distribution they should? Pearson's chi-square test says when they do not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import torch
@@ -8,14 +8,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.exercises.failures import PropertyFailed
-from course_lib.exercises.properties.examples import Example, Mistake, answer_to, as_tensor, described, recognised
+from course_lib.exercises.properties.examples import (
+    Answer,
+    Example,
+    Mistake,
+    answer_to,
+    as_tensor,
+    described,
+    recognised,
+)
 
 SMALLEST_EXPECTED = 5.0
 """Below this expected count, the chi-square distribution is a poor approximation, so rare outcomes are put together."""
 
 
 def same_distribution(
-    sample: Callable[[int], Any],
+    sample: Answer,
     probabilities: Float[Tensor, " outcomes"] | Sequence[float],
     *,
     draws: int = 4000,

@@ -10,6 +10,8 @@ from torch import Tensor
 from course_lib.exercises.failures import AnswerRaised, PropertyFailed, answer_raised, text_of
 
 Example = dict[str, Any]
+Answer = Any
+"""What a learner defined under a name asked for: a function, if all is well."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,15 @@ def _size(value: Any) -> int:
     return len(value) if isinstance(value, str) else 1
 
 
-def answer_to(function: Callable[..., Any], example: Example) -> Any:
+def answer_to(function: Answer, example: Example) -> Any:
     """What the answer gives for an example, whose values are its arguments in order.
 
     They are copied, so that the answer cannot change them. Raises AnswerRaised with the example when the learner's
     code raises; only Ctrl-C passes through, and PropertyFailed, which `part_of` and an example's own functions raise.
+    Raises PropertyFailed if there is no function to ask.
     """
+    if not callable(function):
+        raise PropertyFailed("the answer is a function", f"expected a function, got {described(function)}", example)
     try:
         return function(*(copy_of(value) for value in example.values()))
     except (AnswerRaised, PropertyFailed) as failure:
@@ -68,13 +73,15 @@ def copy_of(value: Any) -> Any:
     return value
 
 
-def part_of(function: Callable[..., Any], index: int, *, of: int) -> Callable[..., Any]:
+def part_of(function: Answer, index: int, *, of: int) -> Callable[..., Any]:
     """The function that gives one part of the answer's tuple of `of` things, such as the weights of (context, weights).
 
     It raises PropertyFailed when the answer gives something else.
     """
 
     def part(*arguments: Any) -> Any:
+        if not callable(function):
+            raise PropertyFailed("the answer is a function", f"expected a function, got {described(function)}")
         output = function(*arguments)
         if not isinstance(output, tuple | list) or len(output) != of:
             raise PropertyFailed(
@@ -143,6 +150,8 @@ def described(value: Any) -> str:
     """A few words on what a value is: "None", "a tuple of 2", "a bool tensor of shape [2, 3]"."""
     if value is None:
         return "None (is there a `return`?)"
+    if callable(value):
+        return "a function"
     if isinstance(value, Tensor):
         if value.is_nested:
             return "a nested tensor"

@@ -1,16 +1,23 @@
 """Is what was kept from earlier steps the same as what is computed anew?"""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
-from course_lib.exercises.properties.examples import Example, Mistake, answer_to, recognised, refuse_nan, smallest_first
+from course_lib.exercises.properties.examples import (
+    Answer,
+    Example,
+    Mistake,
+    answer_to,
+    recognised,
+    refuse_nan,
+    smallest_first,
+)
 
 
 def cached_equals_uncached(
-    cached: Callable[..., Any],
-    uncached: Callable[..., Any],
+    cached: Answer,
+    uncached: Answer,
     examples: Iterable[Example],
     *,
     tolerance: float = 1e-5,

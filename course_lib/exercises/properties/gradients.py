@@ -1,7 +1,6 @@
 """Is a gradient written by hand the one that autograd finds?"""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
 from course_lib.exercises.properties.examples import (
+    Answer,
     Example,
     Mistake,
     answer_to,
@@ -20,7 +20,7 @@ from course_lib.exercises.properties.examples import (
 
 
 def gradient_equals_autograd(
-    gradient: Callable[..., Any],
+    gradient: Answer,
     forward: Callable[..., Tensor],
     examples: Iterable[Example],
     *,

@@ -1,7 +1,7 @@
 """Is a loss a mean? Then seeing every row twice leaves it as it is."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.batches import changed
 from course_lib.exercises.properties.examples import (
+    Answer,
     Example,
     Mistake,
     answer_to,
@@ -20,7 +21,7 @@ from course_lib.exercises.properties.examples import (
 
 
 def mean_not_sum(
-    loss: Callable[..., Any],
+    loss: Answer,
     examples: Iterable[Example],
     *,
     repeat: Sequence[str],

@@ -134,7 +134,12 @@ def nothing_returned(key: str) -> Mistake:
 
 def in_part(mistake: Mistake, index: int | str) -> Mistake:
     """The same mistake in one part of the output: of a tuple or list by its index, of a dict by its key."""
-    return Mistake(mistake.key, lambda example, output: mistake.recognises(example, output[index]))
+
+    def recognises(example: Example, output: Any) -> Any:
+        has_parts = isinstance(output, tuple | list | dict)
+        return has_parts and mistake.recognises(example, output[index])
+
+    return Mistake(mistake.key, recognises)
 
 
 def both(key: str, *mistakes: Mistake) -> Mistake:

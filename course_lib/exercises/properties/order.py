@@ -8,6 +8,7 @@ from torch import Tensor
 
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.examples import (
+    Answer,
     Example,
     Mistake,
     answer_to,
@@ -30,7 +31,7 @@ def other_values(values: Tensor) -> Tensor:
 
 
 def future_changes_nothing(
-    function: Callable[..., Any],
+    function: Answer,
     examples: Iterable[Example],
     *,
     sequence: str,

@@ -6,6 +6,7 @@ from typing import Any
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.comparing import difference
 from course_lib.exercises.properties.examples import (
+    Answer,
     Example,
     Mistake,
     answer_to,
@@ -17,7 +18,7 @@ from course_lib.exercises.properties.examples import (
 
 
 def same_as(
-    function: Callable[..., Any],
+    function: Answer,
     reference: Callable[..., Any],
     examples: Iterable[Example],
     *,

@@ -1,12 +1,12 @@
 """Are these attention weights? They sum to one over the words, and padding gets none."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.examples import (
+    Answer,
     Example,
     Mistake,
     answer_to,
@@ -17,7 +17,7 @@ from course_lib.exercises.properties.examples import (
 
 
 def weights_sum_to_one(
-    weights_of: Callable[..., Any],
+    weights_of: Answer,
     examples: Iterable[Example],
     *,
     shape_of: str | Callable[[Example], Sequence[int]],
@@ -46,7 +46,7 @@ def weights_sum_to_one(
 
 
 def padding_gets_no_weight(
-    weights_of: Callable[..., Any],
+    weights_of: Answer,
     examples: Iterable[Example],
     *,
     mask: str | Callable[[Example], Tensor],

@@ -14,6 +14,7 @@ from course_lib.exercises.values import shown, side_by_side
 
 EXERCISE_MIME = "application/vnd.course.exercise+json"
 SCHEMA = 1
+LONGEST_TEXT = 1000
 Tone = Literal["good", "bad", "neutral"]
 MARKS: dict[str, tuple[str, str, Tone]] = {
     "passed": ("✓", "holds", "good"),
@@ -94,6 +95,13 @@ def first_failure(report: Report) -> CheckResult | None:
     return next((result for result in report.results if not result.passed), None)
 
 
+def told(text: str) -> str:
+    """What the learner's code said, at most `LONGEST_TEXT` long, and without signs that would move a terminal's cursor."""
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]} … ({len(text)} characters)"
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
+
+
 def advice(report: Report, help_used: HelpUsed, notebook: str | None = None) -> list[str]:
     """What to do next, and what help is left. notebook: where the answer is, if not asked from a cell of it."""
     exercise, failure = report.exercise, first_failure(report)
@@ -136,11 +144,11 @@ def panel_lines(report: Report, help_used: HelpUsed, notebook: str | None = None
         lines.append(Line(f"  {mark} {word.ljust(width)}  {result.title}", colour))
     failure = first_failure(report)
     if failure is not None and failure.verdict != "unwritten":
-        lines += [Line(""), Line(f"{LABELS[failure.verdict]}: {failure.found}")]
+        lines += [Line(""), Line(f"{LABELS[failure.verdict]}: {told(failure.found)}")]
         if hint := report.hint_for(failure):
             lines.append(Line(f"What this looks like: {' '.join(hint.split())}", "bold"))
         if failure.where:
-            lines += [Line("In your code:"), *(Line(f"    {line}") for line in failure.where.splitlines())]
+            lines += [Line("In your code:"), *(Line(f"    {line}") for line in told(failure.where).splitlines())]
         if failure.example:
             lines.append(Line("The smallest example that shows it:"))
             for name, value in failure.example.items():
@@ -184,11 +192,13 @@ def _row(result: CheckResult, badge: Any) -> str:
 
 
 def _failure_html(report: Report, failure: CheckResult) -> str:
-    parts = [f'<p style="margin:.8em 0 0"><strong>{LABELS[failure.verdict]}:</strong> {_prose(failure.found)}</p>']
+    parts = [
+        f'<p style="margin:.8em 0 0"><strong>{LABELS[failure.verdict]}:</strong> {_prose(told(failure.found))}</p>'
+    ]
     if hint := report.hint_for(failure):
         parts.append(f'<p style="margin:.5em 0 0"><strong>What this looks like:</strong> {_prose(hint)}</p>')
     if failure.where:
-        parts.append(f'<p style="margin:.5em 0 .2em"><strong>In your code</strong></p>{_block(failure.where)}')
+        parts.append(f'<p style="margin:.5em 0 .2em"><strong>In your code</strong></p>{_block(told(failure.where))}')
     if failure.example:
         parts.append('<p style="margin:.5em 0 .2em"><strong>The smallest example that shows it</strong></p>')
         parts.append(_example_table(failure))

@@ -96,7 +96,7 @@ def first_failure(report: Report) -> CheckResult | None:
 
 
 def told(text: str) -> str:
-    """What the learner's code said, at most `LONGEST_TEXT` long, and without signs that would move a terminal's cursor."""
+    """What the learner's code said: at most `LONGEST_TEXT` signs, and none that would move a terminal's cursor."""
     if len(text) > LONGEST_TEXT:
         text = f"{text[:LONGEST_TEXT]} … ({len(text)} characters)"
     return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)

@@ -10,6 +10,7 @@ from course_lib.exercises.properties.examples import (
     Mistake,
     answer_to,
     copy_of,
+    expect_function,
     recognised,
     smallest_first,
 )
@@ -23,6 +24,7 @@ def leaves_arguments_alone(function: Answer, examples: Iterable[Example], *, mis
     """
     failed = "the arguments are left as they were"
     for example in smallest_first(examples):
+        expect_function(function, example)
         given = {name: copy_of(value) for name, value in example.items()}
         # answer_to hands on copies, so what it calls here looks away from them and uses `given`.
         output = answer_to(lambda *_, given=given: function(*given.values()), example)

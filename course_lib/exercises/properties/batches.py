@@ -1,4 +1,7 @@
-"""Does a sentence's answer depend on its batch? On the padding beside it, the others in it, the order of its words?"""
+"""Does a sentence's answer depend on its batch? On the padding beside it, the others in it, the order of its words?
+
+An answer that is always the same has these properties too, so a check of one of them stands beside a check of values.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -17,8 +20,8 @@ from course_lib.exercises.properties.examples import (
     Mistake,
     answer_to,
     described,
+    expect_data,
     recognised,
-    refuse_nan,
     smallest_first,
 )
 
@@ -34,7 +37,7 @@ def _whole(example: Example) -> Example:
 def row_of(value: Any, row: int) -> Any:
     """The batch of one that holds one row: of a tensor or list along its first axis, of each part of a tuple or dict.
 
-    A list of tensors counts as its parts, a list of other things as the batch. A number stays as it is.
+    A list of tensors counts as its parts, a list of other things as the batch. Other things stay as they are.
     """
     if isinstance(value, Tensor):
         return value[row : row + 1]
@@ -64,7 +67,7 @@ def padding_changes_nothing(
     failed = "more padding changes nothing"
     for example in smallest_first(examples):
         before = answer_to(function, example)
-        refuse_nan(before, example, failed, mistakes)
+        expect_data(before, example, failed, mistakes)
         for places in paddings:
             padded = pad(example, places)
             output = answer_to(function, padded)
@@ -98,8 +101,12 @@ def batch_of_one_equals_batch(
     failed = "a sentence's answer is the same alone and in a batch"
     for example in smallest_first(examples):
         output = answer_to(function, example)
-        refuse_nan(output, example, failed, mistakes)
-        for index in range(len(example[batched[0]])):
+        expect_data(output, example, failed, mistakes)
+        rows = len(example[batched[0]])
+        if row is row_of and not _has_rows(output, rows):
+            found = f"expected a row for each of the batch ({rows}), got {described(output)}"
+            raise PropertyFailed(failed, found, example, output, recognised(mistakes, example, output) or "wrong_shape")
+        for index in range(rows):
             single = trim({name: row(value, index) if name in batched else value for name, value in example.items()})
             alone = answer_to(function, single)
             together = cut(partial(_row_unpadded, output, index, single, row, unpad), output, example, failed)
@@ -129,7 +136,7 @@ def permutation_equivariance(
     failed = "in another order, the same answer in that order"
     for example in smallest_first(examples):
         before = answer_to(function, example)
-        refuse_nan(before, example, failed, mistakes)
+        expect_data(before, example, failed, mistakes)
         for order in _orders(length(example)):
             permuted = permute(example, order)
             after = answer_to(function, permuted)
@@ -139,6 +146,17 @@ def permutation_equivariance(
                 found = f"in the order {order.tolist()}, {differs}"
                 mistake = recognised(mistakes, permuted, after) or recognised(mistakes, example, before)
                 raise PropertyFailed(failed, found, shown, {"expected": expected, "in that order": after}, mistake)
+
+
+def _has_rows(output: Any, rows: int) -> bool:
+    """Whether `row_of` can take each row of the output: of a number, a word or another batch it cannot."""
+    if isinstance(output, Tensor):
+        return output.dim() > 0 and len(output) == rows
+    if isinstance(output, dict):
+        return all(_has_rows(part, rows) for part in output.values())
+    if isinstance(output, tuple) or (isinstance(output, list) and any(isinstance(part, Tensor) for part in output)):
+        return all(_has_rows(part, rows) for part in output)
+    return isinstance(output, list) and len(output) == rows
 
 
 def _row_unpadded(
@@ -165,7 +183,9 @@ def cut(how: Callable[[], Any], output: Any, example: Example, failed: str) -> A
     """What `how()` makes of the output. Raises PropertyFailed when the output is too odd to be cut or put in order."""
     try:
         return how()
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         found = f"the answer has not the form asked for: got {described(output)}"
         raise PropertyFailed(failed, found, example, output) from error
 

@@ -47,8 +47,7 @@ def answer_to(function: Answer, example: Example) -> Any:
     code raises; only Ctrl-C passes through, and PropertyFailed, which `part_of` and an example's own functions raise.
     Raises PropertyFailed if there is no function to ask.
     """
-    if not callable(function):
-        raise PropertyFailed("the answer is a function", f"expected a function, got {described(function)}", example)
+    expect_function(function, example)
     try:
         return function(*(copy_of(value) for value in example.values()))
     except (AnswerRaised, PropertyFailed) as failure:
@@ -58,6 +57,12 @@ def answer_to(function: Answer, example: Example) -> Any:
         raise
     except BaseException as error:
         raise answer_raised(error, example) from error
+
+
+def expect_function(function: Answer, example: Example) -> None:
+    """Raise PropertyFailed if there is no function to ask."""
+    if not callable(function):
+        raise PropertyFailed("the answer is a function", f"expected a function, got {described(function)}", example)
 
 
 def copy_of(value: Any) -> Any:
@@ -80,8 +85,7 @@ def part_of(function: Answer, index: int, *, of: int) -> Callable[..., Any]:
     """
 
     def part(*arguments: Any) -> Any:
-        if not callable(function):
-            raise PropertyFailed("the answer is a function", f"expected a function, got {described(function)}")
+        expect_function(function, {})
         output = function(*arguments)
         if not isinstance(output, tuple | list) or len(output) != of:
             raise PropertyFailed(
@@ -125,6 +129,32 @@ def refuse_nan(output: Any, example: Example, failed: str, mistakes: Iterable[Mi
         raise PropertyFailed(failed, "there is NaN in the result", example, output, mistake)
 
 
+def expect_data(output: Any, example: Example, failed: str, mistakes: Iterable[Mistake] = ()) -> None:
+    """Raise PropertyFailed unless an answer is of tensors, numbers and words, without NaN and not empty.
+
+    Properties that compare an answer with another of the same function ask for this first, since nothing always
+    equals nothing.
+    """
+    refuse_nan(output, example, failed, mistakes)
+    if not (_is_data(output) and _is_something(output)):
+        found = f"expected tensors, numbers or words, got {described(output)}"
+        raise PropertyFailed(failed, found, example, output, recognised(mistakes, example, output) or "not_a_tensor")
+
+
+def _is_data(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_data(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return all(_is_data(item) for item in value)
+    return value is None or isinstance(value, str | bool) or as_tensor(value) is not None
+
+
+def _is_something(value: Any) -> bool:
+    if isinstance(value, dict | list | tuple):
+        return any(_is_something(item) for item in (value.values() if isinstance(value, dict) else value))
+    return value is not None
+
+
 def contains_nan(value: Any) -> bool:
     """Whether a tensor, a number, or a tuple, list or dict of them holds NaN."""
     if isinstance(value, dict):
@@ -139,6 +169,7 @@ def as_tensor(value: Any) -> Tensor | None:
     """A detached tensor of a tensor or a number, on the CPU; None of anything else, and of odd kinds of tensors."""
     if isinstance(value, Tensor):
         odd = value.is_nested or value.is_meta or value.is_quantized or value.is_complex()
+        odd = odd or (value.is_floating_point() and value.dtype.itemsize < 2)  # float8, with which torch cannot compare
         return None if odd or value.layout != torch.strided else value.detach().cpu()
     if isinstance(value, float):
         return torch.tensor(value, dtype=torch.float64)
@@ -171,7 +202,9 @@ def recognised(mistakes: Iterable[Mistake], example: Example, output: Any) -> st
         try:
             if mistake.recognises(example, output):
                 return mistake.key
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             continue  # a recogniser that cannot read this output does not recognise it
     return None
 

@@ -9,6 +9,7 @@ from course_lib.exercises.properties.examples import (
     Example,
     Mistake,
     answer_to,
+    expect_data,
     recognised,
     refuse_nan,
     smallest_first,
@@ -30,6 +31,7 @@ def cached_equals_uncached(
     failed = "with the cache, the same comes out as without it"
     for example in smallest_first(examples):
         without = answer_to(uncached, example)
+        expect_data(without, example, failed, mistakes)
         output = answer_to(cached, example)
         refuse_nan(output, example, failed, mistakes)
         if differs := difference(without, output, tolerance, expected_is="without the cache"):

@@ -23,7 +23,7 @@ def sums_to_one_over(key: str, axis: int) -> Mistake:
     """Weights that sum to one over this axis, the wrong one. NaN, as of a column of padding alone, is passed over."""
 
     def recognises(_: Example, output: Any) -> bool:
-        sums = output.double().sum(axis)
+        sums = _number(output).sum(axis)
         known = sums[~sums.isnan()]
         return len(known) > 0 and bool(((known - 1).abs() < TOLERANCE).all())
 
@@ -36,7 +36,7 @@ def ignores_padding_mask(key: str, mask: MaskOf) -> Mistake:
     def recognises(example: Example, output: Any) -> bool:
         is_word = _mask(mask, example)
         rows = (~is_word).any(-1)
-        sums = output.double().sum(-1)
+        sums = _number(output).sum(-1)
         return bool(rows.any()) and bool((output > 0).all()) and bool(((sums - 1).abs() < TOLERANCE).all())
 
     return Mistake(key, recognises)
@@ -48,7 +48,7 @@ def masked_too_late(key: str, mask: MaskOf) -> Mistake:
     def recognises(example: Example, output: Any) -> bool:
         is_word = _mask(mask, example)
         short = (~is_word).any(-1)
-        sums = output.double().sum(-1)
+        sums = _number(output).sum(-1)
         return (
             bool(short.any())
             and bool((output[~is_word] == 0).all())

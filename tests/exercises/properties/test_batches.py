@@ -117,7 +117,8 @@ def test_answers_that_cannot_be_cut_fail_clearly(answer, failure_of):
             permute_output=lambda output, order: output[:, order],
         ),
     ):
-        assert failure.found.startswith("the answer has not the form asked for: got ")
+        nothing = "expected tensors, numbers or words, got ", "the answer has not the form asked for: got "
+        assert failure.found.startswith(nothing)
         assert failure.answer is answer
 
 
@@ -172,12 +173,14 @@ def test_an_encoder_that_reads_padding_differs_alone(failure_of):
 
 
 def test_answers_of_several_parts_are_taken_apart_by_row(failure_of):
-    both_parts = lambda words, lengths: {"states": states(words, lengths), "ends": (states(words, lengths)[:, 0], 3)}  # noqa: E731
+    def both_parts(words, lengths):
+        return {"states": states(words, lengths), "ends": (states(words, lengths)[:, 0], lengths)}
+
     unpad = lambda output, given: {**output, "states": cut_states(output["states"], given)}  # noqa: E731
     batch_of_one_equals_batch(both_parts, EXAMPLES, batched=["words", "lengths"], trim=trim, unpad=unpad)
 
     def leaks(words, lengths):
-        return {"states": words, "ends": (words[:, 0].sum(0, keepdim=True).expand(len(words), 3), 3)}
+        return {"states": words, "ends": (words[:, 0].sum(0, keepdim=True).expand(len(words), 3), lengths)}
 
     failure = failure_of(batch_of_one_equals_batch, leaks, EXAMPLES, batched=["words", "lengths"])
     assert "['ends'][0][0, " in failure.found
@@ -196,7 +199,7 @@ def test_sentences_of_words_have_rows_too(failure_of):
 def test_an_answer_that_forgets_the_batch_fails_clearly(failure_of):
     total = lambda words, lengths: words.sum()  # noqa: E731
     failure = failure_of(batch_of_one_equals_batch, total, EXAMPLES, batched=["words", "lengths"])
-    assert failure.found == "the answer has not the form asked for: got a float32 tensor of shape []"
+    assert failure.found == "expected a row for each of the batch (1), got a float32 tensor of shape []"
 
 
 def test_a_row_along_another_axis_can_be_asked_for():

@@ -211,7 +211,9 @@ def _gave_something(failure: CheckResult) -> bool:
 
 def _example_table(failure: CheckResult) -> str:
     """The arguments, and under a rule what the answer gave for them."""
-    rows = [_value_row(f"<code>{escape(name)}</code>", value, "") for name, value in failure.example.items()]
+    rows = [
+        _value_row(f'<span style="{_MONO}">{escape(name)}</span>', value, "") for name, value in failure.example.items()
+    ]
     if _gave_something(failure):
         rows.append(_value_row("your code gave", failure.answer, "border-top:1px solid rgba(128,128,128,.6);"))
     table = f"{_BOX};border-collapse:separate;border-spacing:0;font-size:inherit;display:inline-block"
@@ -221,17 +223,19 @@ def _example_table(failure: CheckResult) -> str:
 def _value_row(name: str, value: Any, rule: str) -> str:
     cell = f"text-align:left;vertical-align:top;padding:.2em 1.2em .2em 0;border:0;background:none;{rule}"
     it = shown(value)
-    text = f'<pre style="margin:0;padding:0;background:none;color:inherit;white-space:pre">{escape(it.text)}</pre>'
+    text = f'<pre style="{_MONO};margin:0;padding:0;background:none;color:inherit">{escape(it.text)}</pre>'
     kind = f'<span style="opacity:.85">{escape(it.kind)}</span>'
     cells = f'<td style="{cell}">{kind}</td><td style="{cell}">{text if it.text else ""}</td>'
     return f'<tr style="background:none"><th scope="row" style="{cell}font-weight:normal">{name}</th>{cells}</tr>'
 
 
+# Said here, since JupyterLab gives a table's own font to what is in it, and columns of numbers would not line up.
+_MONO = "font-family:ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;font-size:.93em;white-space:pre"
 _BOX = "margin:0;padding:.3em .8em;background:rgba(128,128,128,.12);border-radius:4px;border:0"
 
 
 def _block(text: str) -> str:
-    return f'<pre style="{_BOX};color:inherit;overflow-x:auto">{escape(text)}</pre>'
+    return f'<pre style="{_MONO};{_BOX};color:inherit;overflow-x:auto">{escape(text)}</pre>'
 
 
 def _prose(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from course_lib import progress
 from course_lib.exercises.catalogue import HINT_STEPS, Exercise, ExerciseError, find_exercise
 from course_lib.exercises.checking import Report, run_checks
-from course_lib.exercises.display import HelpUsed, first_failure, headline, panel
+from course_lib.exercises.display import HelpUsed, first_failure, panel, told
 from course_lib.exercises.steps import step_text
 
 NOT_THE_CALLER = {"course_lib", "jaxtyping", "beartype"}  # the latter two stand between where types are checked
@@ -127,7 +127,7 @@ def take_hint(exercise: Exercise, number: int | None = None) -> str:
 def _in_short(report: Report) -> str:
     failure = first_failure(report)
     assert failure is not None
-    return f"{headline(report)}: {failure.name}: {failure.found}"
+    return f"{report.exercise.id} {failure.name}: {told(failure.found)}"
 
 
 def _learners_objects() -> Mapping[str, Any]:

@@ -61,7 +61,7 @@ def _enter_into_gradebook(database: Path, exercise: Exercise, for_grading: Noteb
     from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells, SaveCells
 
     url = f"sqlite:///{database.resolve()}"
-    with _scripts_on_path(), Gradebook(url) as gradebook:
+    with scripts_on_path(), Gradebook(url) as gradebook:
         gradebook.update_or_create_assignment(exercise.lesson)
     resources = {"nbgrader": {"notebook": exercise.name, "assignment": exercise.lesson, "db_url": url}}
     try:
@@ -72,7 +72,7 @@ def _enter_into_gradebook(database: Path, exercise: Exercise, for_grading: Noteb
 
 
 @contextlib.contextmanager
-def _scripts_on_path() -> Iterator[None]:
+def scripts_on_path() -> Iterator[None]:
     """nbgrader begins a gradebook by the command `alembic`, which is beside this Python, activated or not."""
     before = os.environ.get("PATH", "")
     os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), before])

@@ -92,6 +92,8 @@ def _is_learners(frame: FrameType) -> bool:
     if str(frame.f_globals.get("__name__", "")).startswith("course_checks_"):
         return False
     file = frame.f_code.co_filename
+    if "site-packages" in file or "dist-packages" in file:
+        return False
     return not file.startswith(_LIBRARIES) and not file.startswith("<frozen ")
 
 

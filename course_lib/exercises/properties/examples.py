@@ -43,13 +43,16 @@ def _size(value: Any) -> int:
 def answer_to(function: Answer, example: Example) -> Any:
     """What the answer gives for an example, whose values are its arguments in order.
 
-    They are copied, so that the answer cannot change them. Raises AnswerRaised with the example when the learner's
-    code raises; only Ctrl-C passes through, and PropertyFailed, which `part_of` and an example's own functions raise.
+    They are copied, so that the answer cannot change them, and so is what it gives, so that a later call cannot change
+    that: a function that hands out the same tensor each time is compared as it was.
+
+    Raises AnswerRaised with the example when the learner's code raises; only Ctrl-C passes through, and PropertyFailed,
+    which `part_of` and an example's own functions raise.
     Raises PropertyFailed if there is no function to ask.
     """
     expect_function(function, example)
     try:
-        return function(*(copy_of(value) for value in example.values()))
+        return copy_of(function(*(copy_of(value) for value in example.values())))
     except (AnswerRaised, PropertyFailed) as failure:
         failure.example = failure.example or example
         raise

@@ -12,6 +12,7 @@ from course_lib.exercises.properties.examples import (
     Example,
     Mistake,
     answer_to,
+    as_tensor,
     described,
     expect_tensor,
     recognised,
@@ -86,8 +87,9 @@ def _with_places(
     output: Any, length: int, axis: int, example: Example, failed: str, mistakes: Sequence[Mistake]
 ) -> Tensor:
     """The output as a tensor that has `length` places along `axis`. Raises PropertyFailed."""
-    if not isinstance(output, Tensor) or not -output.dim() <= axis < output.dim() or output.shape[axis] != length:
+    tensor = as_tensor(output)
+    if tensor is None or not -tensor.dim() <= axis < tensor.dim() or tensor.shape[axis] != length:
         found = f"expected a tensor with {length} places along axis {axis}, got {described(output)}"
         mistake = recognised(mistakes, example, output) or "wrong_shape"
         raise PropertyFailed(failed, found, example, output, mistake)
-    return expect_tensor(output, tuple(output.shape), example, failed, mistakes)
+    return expect_tensor(output, tuple(tensor.shape), example, failed, mistakes)

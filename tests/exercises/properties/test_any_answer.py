@@ -141,6 +141,7 @@ ODD = {
     "complex": torch.ones(1, 2).cfloat(),
     "sparse": torch.ones(1, 2).to_sparse(),
     "meta": torch.ones(1, 2, device="meta"),
+    "nested": torch.nested.nested_tensor([torch.ones(1), torch.ones(2)], layout=torch.jagged),
     "NaN": torch.full((1, 2), torch.nan),
     "infinities": torch.full((1, 2), torch.inf),
     "float8": torch.ones(1, 2).to(torch.float8_e5m2).requires_grad_(False),
@@ -184,3 +185,19 @@ def test_an_error_is_told_with_an_example(name, error):
 def test_what_is_no_function_is_refused(name):
     with pytest.raises(PropertyFailed, match="expected a function, got the int 5"):
         PROPERTIES[name](5)
+
+
+class Unending(list):
+    """A list that no one can go through."""
+
+    def __iter__(self):
+        raise SystemExit
+
+
+def test_answers_that_cannot_be_copied_are_errors_of_the_answer():
+    inside_itself = []
+    inside_itself.append(inside_itself)
+    for odd, kind in [(inside_itself, "RecursionError"), (Unending([1]), "SystemExit")]:
+        for name in sorted(set(PROPERTIES) - {"part"}):
+            with pytest.raises(AnswerRaised, match=kind):
+                PROPERTIES[name](lambda *arguments, odd=odd: odd)

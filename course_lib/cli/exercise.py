@@ -73,8 +73,9 @@ def check(id: Id) -> None:
     from course_lib.exercises.workspace import check_notebook
 
     exercise = find_exercise(id)
-    checked = check_notebook(exercise)
     out = console()
+    with out.status("running your notebook …"):
+        checked = check_notebook(exercise)
     for trouble in checked.troubles:
         out.print(Text(f"! {near(checked.path)}: {trouble}", style="yellow"), soft_wrap=True)
     for line in panel_lines(checked.report, help_used(exercise), near(checked.path)):

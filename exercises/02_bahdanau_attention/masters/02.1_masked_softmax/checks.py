@@ -22,8 +22,8 @@ def example(batch, source, words, seed, scale=1.0):
 
 
 def examples():
-    """From one sentence of two places to three sentences of five."""
-    yield example(1, 2, [1], seed=0)
+    """From one sentence of two words to three sentences of five places."""
+    yield example(1, 2, [2], seed=0)
     yield example(2, 3, [2, 1], seed=1)
     yield example(3, 5, [5, 2, 4], seed=2)
 
@@ -40,6 +40,7 @@ MISTAKES = [
     equals("logarithms", lambda energies, is_word: energies.masked_fill(~is_word, -torch.inf).log_softmax(-1)),
     equals("energies_unread", lambda energies, is_word: is_word / is_word.sum(-1, keepdim=True)),
     mask_inverted("inverted_mask", "is_word"),
+    Mistake("inverted_mask", lambda example, output: example["is_word"].all() and output.isnan().all()),
     ignores_padding_mask("unused_mask", "is_word"),
     masked_too_late("late_mask", "is_word"),
     sums_to_one_over("wrong_axis", axis=0),

@@ -91,6 +91,8 @@ checks.equals_torch(masked_softmax, further)
 # %% nbgrader={"grade": true, "grade_id": "large_energies", "points": 1}
 check("02.1", "large_energies")
 ### BEGIN HIDDEN TESTS
+import torch
+
 from course_lib.exercises.catalogue import find_exercise, load_module
 
 checks = load_module(find_exercise("02.1").master.with_name("checks.py"), "checks_02_1")

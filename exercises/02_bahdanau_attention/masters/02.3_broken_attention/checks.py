@@ -46,7 +46,7 @@ def _says(catches_fault, attention, specimen):
         output = answer_to(catches_fault, {"attention": attention})
     except AnswerRaised as raised:
         if raised.kind == "AssertionError":
-            raise PropertyFailed(failed, "it raised AssertionError", example, raised.error, "asserts") from raised
+            raise PropertyFailed(failed, "it raised AssertionError", example, raised.kind, "asserts") from raised
         raised.example = example
         raise
     if isinstance(output, torch.Tensor) and output.dtype == torch.bool and output.numel() == 1:

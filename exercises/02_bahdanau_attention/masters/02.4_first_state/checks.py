@@ -125,7 +125,7 @@ def batches_do_not_matter(initial_state, sentences):
 
 def state_for_each_sentence(initial_state):
     """It gives a state for each sentence, with numbers between -1 and 1."""
-    is_a_state(initial_state, [read(1, 3, [2], hidden=2, decoder=4, seed=3, scale=9.0), *sentences()])
+    is_a_state(initial_state, [read(1, 3, [2], hidden=2, decoder=2, seed=3, scale=9.0), *sentences()])
 
 
 def same_in_any_batch(initial_state):

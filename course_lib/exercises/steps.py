@@ -14,6 +14,7 @@ from course_lib.exercises.catalogue import Exercise, ExerciseError
 
 KINDS = ("order", "gaps", "blank")
 GAP = "____"
+MARK = "\0"  # stands for a gap until all are found
 BEGIN, END = re.compile(r"^\s*### BEGIN SOLUTION\s*$"), re.compile(r"^\s*### END SOLUTION\s*$")
 CELL = re.compile(r"^# %%(?P<options>.*)$")
 STUB = ["# YOUR CODE HERE", "raise NotImplementedError()"]
@@ -92,11 +93,15 @@ def _pieces(body: list[str]) -> list[tuple[bool, list[str]]]:
 
 
 def with_gaps(lines: list[str], gaps: tuple[str, ...]) -> list[str]:
-    """The lines with each piece in `gaps` replaced by a blank, the longest first. A piece may span several lines."""
+    """The lines with each piece in `gaps` replaced by a blank, the longest first. A piece may span several lines.
+
+    Blanks side by side become one, and one behind a name stands apart from it, so that it can be seen.
+    """
     text = "\n".join(lines)
     for gap in sorted(gaps, key=len, reverse=True):
-        text = text.replace(gap, GAP)
-    return text.splitlines()
+        text = text.replace(gap, MARK)
+    text = re.sub(rf"(?<=[\w)\]])(?={MARK})", " ", re.sub(rf"{MARK}+", MARK, text))
+    return text.replace(MARK, GAP).splitlines()
 
 
 def shuffled(lines: list[str], seed: str) -> list[str]:

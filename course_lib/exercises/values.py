@@ -78,7 +78,8 @@ def _tensor(value: Any) -> Shown:
         return Shown(kind, f"{numbers.item():.4g}" if tensor.is_floating_point() else str(numbers.item()))
     ordinary = tensor.is_floating_point() and not (tensor[tensor.isfinite()].abs() >= 1000).any()
     options: Any = {"floatmode": "fixed"} if ordinary else {}
-    return Shown(kind, numpy.array2string(numbers, precision=3, suppress_small=True, max_line_width=100, **options))
+    text = numpy.array2string(numbers, precision=3, suppress_small=True, max_line_width=100, **options)
+    return Shown(kind, "\n".join(line for line in text.splitlines() if line.strip()))
 
 
 def _summary(tensor: Any) -> str:

@@ -79,7 +79,8 @@ def test_lines_that_are_all_alike_have_no_wrong_order():
 
 
 def test_gaps_blank_out_pieces_of_the_solution_alone(two_cells):
-    assert with_gaps(["a = b + bb", "c = bb"], ("bb", "b + ____")) == ["a = b + ____", "c = ____"]
+    assert with_gaps(["a = b + bb", "c = bb"], ("bb",)) == ["a = b + ____", "c = ____"]
+    assert with_gaps(["a = x[3].mean()", "b = f(x)[y]"], ("[3]", ".mean()", "[y]")) == ["a = x ____", "b = f(x) ____"]
     text = step_text(two_cells, "gaps")
     assert "if ____:" in text
     assert "width = ____" in text

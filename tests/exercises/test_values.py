@@ -47,6 +47,10 @@ def test_containers_of_tensors_are_shown_item_by_item():
     ]
 
 
+def test_a_tensor_of_three_axes_has_no_empty_lines():
+    assert shown(torch.zeros(2, 1, 2)).text == "[[[0.000 0.000]]\n [[0.000 0.000]]]"
+
+
 def test_long_and_deep_values_stay_short():
     deep: list = []
     for _ in range(5000):

@@ -19,8 +19,10 @@ def in_notebook() -> bool:
 
 
 def is_live() -> bool:
-    """Whether a person is there to answer: in a kernel, unless COURSE_MODE says batch. Raises ValueError for a mode
-    that is neither batch nor live."""
+    """Whether a person is there to answer: in a kernel, unless COURSE_MODE says batch.
+
+    Raises ValueError for a mode that is neither batch nor live.
+    """
     mode = os.environ.get("COURSE_MODE", "")
     if mode not in ("", "batch", "live"):
         raise unknown_name("COURSE_MODE", mode, ["batch", "live"])

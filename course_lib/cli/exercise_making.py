@@ -44,12 +44,16 @@ def build(
     from course_lib.exercises import building
 
     if check:
-        stale = building.out_of_date(chosen)
+        stale, extra = building.out_of_date(chosen), building.left_over(chosen)
         for path in stale:
             typer.echo(f"{near(path)} is out of date" if path.exists() else f"{near(path)} is missing")
-        ids_there = ", ".join(exercise.id for exercise in chosen)
-        typer.echo("Make them with: course exercise build" if stale else f"Up to date: {ids_there}")
-        raise typer.Exit(SOMETHING_FAILED if stale else ALL_WELL)
+        if stale:
+            typer.echo("Make them with: course exercise build")
+        for path in extra:
+            typer.echo(f"{near(path)} belongs to no master any more; remove it")
+        if not stale and not extra:
+            typer.echo(f"Up to date: {', '.join(exercise.id for exercise in chosen)}")
+        raise typer.Exit(SOMETHING_FAILED if stale or extra else ALL_WELL)
 
     def tell(built: building.Built) -> None:
         made = ", ".join(near(path) for path in built.written) or "up to date"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from course_lib.exercises.building.master import Notebook, is_solution, read_master
-from course_lib.exercises.building.trial import Trial, Trials, solved_cells
+from course_lib.exercises.building.trial import MOST_SECONDS, Trial, Trials, solved_cells
 from course_lib.exercises.catalogue import Exercise, ExerciseError, Fault
 
 LEAST_SHARE_WITH_HINT = 0.95
@@ -57,7 +57,7 @@ def try_faults(exercise: Exercise) -> list[FaultResult]:
     with Trials(exercise) as trials:
         baseline = trials.run(solved)
         _must_pass(exercise, baseline)
-        limit = EXTRA_SECONDS + 5 * baseline.seconds
+        limit = min(EXTRA_SECONDS + 5 * baseline.seconds, MOST_SECONDS)
         pairs = zip(exercise.faults, versions, strict=True)
         return [_result(exercise, fault, trials.run(version, limit)) for fault, version in pairs]
 

@@ -60,6 +60,14 @@ def test_check_names_what_is_missing_or_stale_and_writes_nothing(project):
     assert not Path(SOLUTION).exists()
 
 
+def test_check_names_a_notebook_whose_master_is_gone(project):
+    course("build", "--no-solutions")
+    shutil.copy(STUDENT, "exercises/02_bahdanau_attention/02.0_gone.ipynb")
+    told = course("build", "--check")
+    assert told.exit_code == 1
+    assert "exercises/02_bahdanau_attention/02.0_gone.ipynb belongs to no master any more; remove it" in told.output
+
+
 def test_a_malformed_master_is_one_line_with_its_file_and_cell(project):
     master = project / "exercises/02_bahdanau_attention/masters/02.1_masked_softmax/master.py"
     text = master.read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 `build` makes them, `release` writes nbgrader's tree; the command is `course exercise build`.
 """
 
-from course_lib.exercises.building.build import Built, build, out_of_date
+from course_lib.exercises.building.build import Built, build, left_over, out_of_date
 from course_lib.exercises.building.release import release
 
-__all__ = ["Built", "build", "out_of_date", "release"]
+__all__ = ["Built", "build", "left_over", "out_of_date", "release"]

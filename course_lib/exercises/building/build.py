@@ -52,10 +52,7 @@ def build(
 
 
 def out_of_date(exercises: Sequence[Exercise]) -> list[Path]:
-    """The files that `build` would write, and notebooks left over of exercises that are no more. Writes nothing.
-
-    A left-over is looked for only in the folders of `exercises`. Raises ExerciseError for a malformed master.
-    """
+    """The files that `build` would write. Writes nothing. Raises ExerciseError for a malformed master."""
     stale = []
     for exercise in exercises:
         master = read_master(exercise)
@@ -63,11 +60,17 @@ def out_of_date(exercises: Sequence[Exercise]) -> list[Path]:
             stale.append(exercise.student)
         if not solution_is_current(exercise.solution, solution(exercise, master)):
             stale.append(exercise.solution)
+    return stale
+
+
+def left_over(exercises: Sequence[Exercise]) -> list[Path]:
+    """Notebooks in the folders of these exercises that no master belongs to, as after a master was renamed."""
+    found = []
     for folder in sorted({exercise.folder for exercise in exercises}):
         masters = {path.parent.name for path in folder.glob("masters/*/master.py")}
         notebooks = [*sorted(folder.glob("*.ipynb")), *sorted(folder.glob("solutions/*.ipynb"))]
-        stale += [path for path in notebooks if path.stem not in masters]
-    return stale
+        found += [path for path in notebooks if path.stem not in masters]
+    return found
 
 
 def solution_is_current(path: Path, unrun: Notebook) -> bool:

@@ -29,7 +29,10 @@ def read_master(exercise: Exercise) -> Notebook:
             f"{exercise.master.parent}: exercise {exercise.id} lies in the folder {exercise.lesson}; "
             f"move it to the folder that begins with {exercise.id[:2]}, or number it {exercise.lesson[:2]}.…"
         )
-    notebook = jupytext.reads(exercise.master.read_text(encoding="utf-8"), fmt="py:percent")
+    try:
+        notebook = jupytext.reads(exercise.master.read_text(encoding="utf-8"), fmt="py:percent")
+    except UnicodeDecodeError as error:
+        raise ExerciseError(f"{exercise.master} is not UTF-8: byte {error.start}") from None
     known_checks = _listed_checks(exercise.master.parent / "checks.py")
     grade_ids: set[str] = set()
     for number, cell in enumerate(notebook.cells, start=1):

@@ -19,7 +19,7 @@ from course_lib.exercises.building.versions import student
 from course_lib.exercises.catalogue import Exercise, ExerciseError
 from course_lib.exercises.checking import Verdict
 
-MOST_SECONDS = 300.0  # of a version whose time is not known, and until a child has imported torch
+MOST_SECONDS = 120.0  # of a version whose time is not known, and until a child has imported torch
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ It reads versions from standard input, a line of JSON each, and answers each by 
 here keeps a version from doing harm, as a learner's might.
 """
 
+import contextlib
 import json
 import os
+import resource
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +17,13 @@ from course_lib.exercises.building.trial import CheckOutcome
 from course_lib.exercises.catalogue import read_exercise
 from course_lib.exercises.checking import run_checks
 
+MOST_MEMORY = 8 * 2**30
+
 
 def main(master: Path) -> None:
     """Answer until standard input ends."""
+    with contextlib.suppress(OSError, ValueError):  # a version that hoards memory for ever must not take the machine's
+        resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
     # Whatever a version prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 
-from course_lib.exercises.building import build, out_of_date
+from course_lib.exercises.building import build, left_over, out_of_date
 from course_lib.exercises.building.leaks import leaks, secrets
 from course_lib.exercises.building.master import read_master
 from course_lib.exercises.building.versions import student
@@ -193,10 +193,12 @@ def test_an_edited_student_notebook_is_out_of_date(built):
     assert built.student in out_of_date([built])
 
 
-def test_a_notebook_whose_exercise_is_gone_is_out_of_date(built):
-    left_over = built.folder / "01.9_gone.ipynb"
-    shutil.copy(built.student, left_over)
-    assert left_over in out_of_date([built])
+def test_a_notebook_whose_master_is_gone_is_left_over(built):
+    gone = [built.folder / "01.9_gone.ipynb", built.folder / "solutions" / "01.9_gone.ipynb"]
+    gone[1].parent.mkdir()
+    for path in gone:
+        shutil.copy(built.student, path)
+    assert left_over([built]) == gone
 
 
 def test_a_failed_write_leaves_the_old_file_whole(built, write_exercise, monkeypatch):
@@ -315,6 +317,12 @@ def test_a_master_without_a_solution_is_refused(write_exercise):
 def test_a_master_in_the_folder_of_another_lesson_is_refused(write_exercise):
     with pytest.raises(ExerciseError, match=r"exercise 01.7 lies in the folder 02_other; move it to .* begins with 01"):
         build([write_exercise(lesson="02_other")])
+
+
+def test_a_master_in_another_encoding_is_refused(exercise):
+    exercise.master.write_bytes(exercise.master.read_bytes().replace(b"Twice", b"Tw\xeece"))
+    with pytest.raises(ExerciseError, match=r"master.py is not UTF-8: byte \d+"):
+        build([exercise])
 
 
 def test_checks_that_are_no_python_are_refused(write_exercise):

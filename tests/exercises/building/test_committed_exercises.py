@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbgrader.nbgraderformat import MetadataValidator
 
-from course_lib.exercises.building import out_of_date
+from course_lib.exercises.building import left_over, out_of_date
 from course_lib.exercises.building.execution import output_complaints
 from course_lib.exercises.building.leaks import SHORTEST_WITHIN_A_LINE, leaks, secrets
 from course_lib.exercises.building.master import read_master
@@ -19,6 +19,10 @@ each_exercise = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exerci
 def test_there_are_exercises_and_faults():
     assert len(EXERCISES) >= 2, "no exercises found: every test over them would pass unseen"
     assert sum(len(exercise.faults) for exercise in EXERCISES) >= 8
+
+
+def test_no_notebook_is_left_over_of_a_master_that_is_gone():
+    assert left_over(EXERCISES) == []
 
 
 @each_exercise

@@ -42,7 +42,8 @@ def named(specimens):
 
 
 def test_the_lab_has_enough_faults_for_both_sides():
-    assert len([specimen for specimen in BROKEN if not specimen.hidden]) >= 8
+    # as the exercise says: "Eleven broken attentions wait in the lab"
+    assert len([specimen for specimen in BROKEN if not specimen.hidden]) == 11
     assert len([specimen for specimen in BROKEN if specimen.hidden]) >= 8
     for group in ("mask", "softmax", "context", "state"):
         assert lab.specimens(group)

@@ -1,6 +1,6 @@
 # %% [markdown]
 # Everything that looks back, from Bahdanau's decoder to today's transformers, scores, weighs and sums. Write the first
-# form of it yourself, for a batch of sentences, and you have the whole step in six lines.
+# form of it yourself, for a batch of sentences, and you have the whole step in a few lines.
 
 # %%
 import torch

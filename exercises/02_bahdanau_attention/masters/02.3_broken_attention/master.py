@@ -1,6 +1,6 @@
 # %% [markdown]
-# A broken attention still learns, only worse: public translators were trained for years with a mask that nobody used. Write
-# the check that would have caught it, and a dozen other faults.
+# A broken attention still learns, only worse, so nobody notices: a mask that is built and never used was reported against
+# several public translators. Write the check that would have caught it, and a dozen other faults.
 
 # %%
 import torch

@@ -63,7 +63,8 @@ def initial_state(forward_states, backward_states, is_word, W_s):
     [batch, source]; padding follows the words. W_s: [decoder, hidden].
     """
     ### BEGIN SOLUTION
-    first_word = backward_states[:, 0]  # [batch, hidden]; the backward reader ends here, whatever padding follows
+    # The reader from right to left ends at the first word, whatever padding follows the last.
+    first_word = backward_states[:, 0]  # [batch, hidden]
     return torch.tanh(first_word @ W_s.T)
     ### END SOLUTION
 

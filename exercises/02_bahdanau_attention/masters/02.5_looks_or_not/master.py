@@ -29,8 +29,8 @@ lesson.table([list(row.values()) for row in kept], "Nine kept runs", list(kept[0
 
 # %% [markdown]
 # ## With numbers
-# Three made-up runs with 0.7, 0.8 and 0.9: the mean is 0.8. The deviations are -0.1, 0 and 0.1, their squares sum to 0.02; divided by
-# n - 1 = 2, the root is 0.1. That is the spread: the standard deviation between runs.
+# Three made-up runs with 0.7, 0.8 and 0.9: the mean is 0.8. The deviations are -0.1, 0 and 0.1, their squares sum to
+# 0.02; divided by n - 1 = 2, the root is 0.1. That is the spread: the standard deviation between runs.
 
 # %%
 runs = [0.7, 0.8, 0.9]
@@ -38,8 +38,8 @@ print(f"mean {statistics.fmean(runs):.3f}, spread {statistics.stdev(runs):.3f}")
 
 # %% [markdown]
 # ## Your turn: summarise
-# Runs fail, on other people's machines too: then `alignment` is None, or NaN if training diverged. A failed run is in no mean, but
-# it is counted. No good run, no mean; fewer than two, no spread: None.
+# Runs fail: then `alignment` is None, or NaN if training diverged. A failed run is in no mean, but it is counted. Without
+# a good run there is no mean, with fewer than two no spread: None.
 
 
 # %% nbgrader={"solution": true, "grade_id": "summarise"}
@@ -66,17 +66,17 @@ def summarise(rows):
 
 # %%
 failing = [{"score": "dot", "seed": 3, "exact_match": None, "alignment": None}]
-summarise(kept + failing)["dot"]  # three good runs, one failed, mean 0.660
+{name: round(value, 3) for name, value in summarise(kept + failing)["dot"].items()}
 
 # %% [markdown]
 # ## Your turn: decide
-# The rule: **yes**, it looks where it should, if mean − spread ≥ 0.90. **No** if mean + spread < 0.90. Otherwise, and always with fewer
-# than three good runs, it is **undecided**.
+# The rule: **yes**, it looks where it should, if mean − spread ≥ 0.90. **No** if mean + spread < 0.90. Otherwise, and
+# always with fewer than three good runs, it is **undecided**. Say it with "yes", "no" and "undecided".
 
 
 # %% nbgrader={"solution": true, "grade_id": "decide"}
 def decide(summary, bound=0.90):
-    """ "yes", "no" or "undecided" for each score of a summary."""
+    """A verdict for each score of a summary: yes, no or undecided, as a word."""
     ### BEGIN SOLUTION
     verdicts = {}
     for score, found in summary.items():
@@ -93,18 +93,23 @@ def decide(summary, bound=0.90):
 
 
 # %%
-decide({"made up": {"runs": 3, "failed": 0, "mean": 0.8, "spread": 0.1}})  # 0.7 to 0.9: undecided
+decide({"made up": {"runs": 3, "failed": 0, "mean": 0.85, "spread": 0.1}})  # 0.75 to 0.95
 
 # %% [markdown]
 # ## Your turn: record
-# Record the `verdicts` on the kept runs. And list in `elsewhere` the scores that translate well, a mean exact match of at least 0.90,
-# and have a no for their looks: their heat maps would mislead you.
+# Record the `verdicts` on the kept runs. And list in `elsewhere` the scores that translate well, a mean exact match of at
+# least 0.90, and have a no for their looks: their heat maps would mislead you.
 
 # %% nbgrader={"solution": true, "grade_id": "record"}
 ### BEGIN SOLUTION
 verdicts = decide(summarise(kept))
-exact = {score: [row["exact_match"] for row in kept if row["score"] == score] for score in verdicts}
-elsewhere = [score for score, verdict in verdicts.items() if verdict == "no" and statistics.fmean(exact[score]) >= 0.90]
+
+
+def exact(score):
+    return statistics.fmean(row["exact_match"] for row in kept if row["score"] == score)
+
+
+elsewhere = [score for score in verdicts if verdicts[score] == "no" and exact(score) >= 0.90]
 ### END SOLUTION
 
 # %%

@@ -69,6 +69,8 @@ class Isolation:
 
 def choose(require_strong: bool = False) -> Isolation:
     """The strongest isolation that works here. Raises IsolationError if it must be strong and cannot be."""
+    if sys.platform == "win32":
+        raise IsolationError("submitted code cannot be kept apart on Windows; use WSL, or a container")
     privileges, lacking = _bubblewrap()
     if privileges is not None:
         return Isolation("strong", privileges)
@@ -106,7 +108,15 @@ def _bubblewrap() -> tuple[tuple[str, ...] | None, str]:
 
 def sandbox(privileges: Iterable[str], limits: SessionLimits, environment: Mapping[str, str]) -> list[str]:
     """The bwrap command to put before another, which then runs in an empty, writable SANDBOX_SCRATCH."""
-    command = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--hostname", "answers", *privileges]
+    command = [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--hostname",
+        "answers",
+        *privileges,
+    ]
     command += ["--clearenv", *(part for pair in environment.items() for part in ("--setenv", *pair))]
     for place in SYSTEM:
         if os.path.islink(place):
@@ -155,7 +165,9 @@ def _unhidden_system() -> list[Path]:
 
 def _hidden() -> list[Path]:
     """Folders of this user that lie within the system's own, such as a course in /usr/src."""
-    mine = [package().parent, Path.cwd().resolve()]
+    mine = [package().parent]
+    with contextlib.suppress(OSError):  # a working directory that was deleted
+        mine.append(Path.cwd().resolve())
     with contextlib.suppress(RuntimeError):
         mine.append(Path.home().resolve())
     found = [

@@ -31,8 +31,8 @@ from course_lib.exercises.answering import isolation as isolating
 from course_lib.exercises.answering.codec import HEADER, CodecError, Decoding, Encoding, decode, encode, lengths
 from course_lib.exercises.answering.isolation import Isolation, IsolationError
 from course_lib.exercises.answering.limits import SessionLimits, threads_of_this_user
-from course_lib.exercises.answering.output import Output
-from course_lib.exercises.failures import AnswerRaised
+from course_lib.exercises.answering.output import Output, wait_for_output
+from course_lib.exercises.failures import AnswerRaised, PropertyFailed
 
 LOOK_SECONDS = 0.05
 COUNT_SECONDS = 0.2
@@ -40,6 +40,7 @@ COUNT_SECONDS = 0.2
 GRACE_SECONDS = 1.0
 KINDS = {"time": "TimeLimit", "memory": "MemoryLimit", "processes": "ProcessLimit"}
 NESTED_CALLS = 50
+SHOWN_TEXT = 2_000
 WORKER = "course_lib.exercises.answering.worker"
 
 
@@ -162,6 +163,9 @@ class AnswerSession:
         self.ended_text = ""
         self.peak_memory = 0
         self.start_seconds = 0.0
+        self._owner = os.getpid()
+        self._scratch: Path | None = None
+        self._pipes: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._used = 0.0  # seconds of the learner's time
         self._nested = 0
@@ -187,48 +191,63 @@ class AnswerSession:
         self.close()
 
     def close(self) -> None:
-        """End the worker and all it started. Also safe to call twice."""
+        """End the worker and all it started, and give back what it held here. Also safe to call twice."""
         self.end(None, "the session is closed")
+        with self._lock:  # a call in another thread is told first that the worker is gone
+            while self._pipes:
+                os.close(self._pipes.pop())
+        if self._scratch is not None and self._process is None:
+            remove(self._scratch)
 
-    def end(self, why: str | None, text: str) -> None:
-        """Kill the worker and everything it started, and remember why; the first reason stays."""
+    def end(self, why: str | None, text: str | None) -> None:
+        """Kill the worker and everything it started, and remember why; the first reason stays.
+
+        text: None for what its exit status says.
+        """
         with self._ending:
-            if self._gone.is_set() or self._process is None:
+            if self._gone.is_set() or self._process is None or self._owner != os.getpid():
                 return
-            self._kill(self._process)
-            self.ended, self.ended_text = why, text
-            self._gone.set()
-            for output in (self._stdout, self._stderr):
-                output.drain()
-                output.close()
-            if self._scratch is not None:
-                remove(self._scratch)
+            was_alive = not has_exited(self._process.pid)
+            try:
+                self._kill(self._process)
+            finally:
+                self.ended, self.ended_text = why, text or died(None if was_alive else self._process.returncode)
+                self._gone.set()
+                for output in (self._stdout, self._stderr):
+                    output.drain()
+                    output.close()
+                if self._scratch is not None:
+                    remove(self._scratch)
+                _living.discard(self)
 
     def _kill(self, process: "subprocess.Popen[bytes]") -> None:
         if self.isolation.level == "strong":
-            # The first process below bwrap is the first of its own world: when it dies, so does all of that.
-            world = descendants(process.pid)
-            for member in world:
+            # The first process below bwrap is the first of its own world: when it dies, the system ends all of that,
+            # and then bwrap itself.
+            for member in descendants(process.pid):
                 with contextlib.suppress(psutil.Error):
                     member.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=5)
             process.kill()
             process.wait()
-            psutil.wait_procs(world, timeout=5)
             return
-        if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                end_job(process.pid, self._job_id)
+        # Nobody has waited for it before, so its number cannot be another's by now, though it may be dead.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            end_job(process.pid, self._job_id)
         end_marked(self._job_id)
         process.kill()
         process.wait()
 
     def _start(self) -> None:
         self._job_id = f"answer-{uuid.uuid4().hex}"
-        self._scratch = None if self.isolation.level == "strong" else Path(tempfile.mkdtemp(prefix="course-answer-"))
+        if self.isolation.level == "basic":
+            self._scratch = Path(tempfile.mkdtemp(prefix="course-answer-"))
         scratch = isolating.SANDBOX_SCRATCH if self._scratch is None else str(self._scratch)
         variables = isolating.environment(scratch, {JOB_VARIABLE: self._job_id})
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
+        self._pipes = [self._requests, self._replies]
         stdout, stdout_end = os.pipe()
         stderr, stderr_end = os.pipe()
         theirs = (requests, replies, stdout_end, stderr_end)
@@ -250,8 +269,12 @@ class AnswerSession:
                 )
                 .result()
             )
-        except OSError as error:
-            raise IsolationError(f"the answers' process does not start: {error}") from error
+        except BaseException as error:
+            for descriptor in (stdout, stderr):
+                os.close(descriptor)
+            if isinstance(error, OSError):
+                raise IsolationError(f"the answers' process does not start: {error}") from error
+            raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
@@ -296,8 +319,10 @@ class AnswerSession:
                 began = time.monotonic()
                 for output in (self._stdout, self._stderr):
                     output.begin_anew()
+                deadline = self._deadline(self.limits.cell_seconds)
                 try:
-                    message = self._receive(self._deadline(self.limits.cell_seconds), Decoding())
+                    self._send(encode({"kind": "run"}), deadline)
+                    message = self._receive(deadline, Decoding())
                 finally:
                     outcome.seconds = time.monotonic() - began
                     self._used += outcome.seconds
@@ -368,6 +393,7 @@ class AnswerSession:
 
     def _exchange(self, request: Mapping[str, Any]) -> Any:
         callbacks: list[Callable[..., Any]] = []
+        failed: list[PropertyFailed] = []
         self._send(self._encoded(request, callbacks), self._call_deadline)
         while True:
             message = self._receive(self._call_deadline, Decoding())
@@ -376,12 +402,17 @@ class AnswerSession:
                 return message.get("value")
             if kind == "raised":
                 told = [_text(message.get(part)) for part in ("error_kind", "error_text", "where")]
+                for failure in failed:  # a check's own verdict, on its way through the learner's code
+                    if told[:2] == [type(failure).__name__, str(failure)[:SHOWN_TEXT]]:
+                        raise failure
                 raise AnswerRaised(told[0] or "Error", told[1], where=told[2])
             if kind != "callback":
                 self._end_for_protocol("it answers what was not asked")
-            self._send(self._call_back(message, callbacks), self._call_deadline)
+            self._send(self._call_back(message, callbacks, failed), self._call_deadline)
 
-    def _call_back(self, message: Mapping[str, Any], callbacks: list[Callable[..., Any]]) -> bytes:
+    def _call_back(
+        self, message: Mapping[str, Any], callbacks: list[Callable[..., Any]], failed: list[PropertyFailed]
+    ) -> bytes:
         number, args, kwargs = (message.get(part) for part in ("number", "args", "kwargs"))
         if type(number) is not int or not 0 <= number < len(callbacks):
             self._end_for_protocol("it calls a function that it was not given")
@@ -390,10 +421,13 @@ class AnswerSession:
         try:
             answer = {"kind": "answer", "value": callbacks[number](*args, **kwargs)}
             return self._encoded(answer, callbacks)
-        except SessionEnded:
-            raise
         except Exception as error:
-            return encode({"kind": "error", "error_kind": type(error).__name__, "error_text": str(error)[:2000]})
+            kind, text = type(error).__name__, str(error)
+            if isinstance(error, AnswerRaised):  # another of the learner's functions, called from this one
+                kind, text = error.kind, error.error
+            elif isinstance(error, PropertyFailed):
+                failed.append(error)
+            return encode({"kind": "error", "error_kind": kind, "error_text": text[:SHOWN_TEXT]})
 
     def _encoded(self, value: Any, callbacks: list[Callable[..., Any]]) -> bytes:
         def remember(function: Callable[..., Any]) -> int:
@@ -463,10 +497,10 @@ class AnswerSession:
         raise SessionEnded
 
     def _end_as_dead(self) -> NoReturn:
-        assert self._process is not None
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=0.5)
-        self.end("died", died(self._process.poll()))
+        deadline = time.monotonic() + 0.5
+        while self._process and not has_exited(self._process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self.end("died", None)
         raise SessionEnded
 
     def _end_for_protocol(self, what: str) -> NoReturn:
@@ -478,13 +512,15 @@ class AnswerSession:
     def _watch(self, process: "subprocess.Popen[bytes]") -> None:
         """Take away what is printed, and end the session if it uses too much or its process dies."""
         counted = 0.0
-        while not self._gone.wait(LOOK_SECONDS):
+        while not self._gone.is_set():
+            if not wait_for_output([self._stdout, self._stderr], LOOK_SECONDS):
+                self._gone.wait(LOOK_SECONDS)
             self._stdout.drain()
             self._stderr.drain()
-            if (status := process.poll()) is not None:
+            if has_exited(process.pid):
                 # Its last words may still be in the pipe; who waits for them reads them first.
                 if not self._gone.wait(0.5):
-                    self.end("died", died(status))
+                    self.end("died", None)
                 return
             if time.monotonic() - counted >= COUNT_SECONDS:
                 counted = time.monotonic()
@@ -501,6 +537,14 @@ class AnswerSession:
         self.peak_memory = max(self.peak_memory, used)
         if used > self.limits.memory:
             self.end("memory", f"it needs more memory than the limit of {self.limits.memory_in_words}")
+
+
+def has_exited(pid: int) -> bool:
+    """Whether this child is dead, without waiting for it: until then nobody else can be given its number."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True
 
 
 def died(status: int | None) -> str:
@@ -524,7 +568,7 @@ def matplotlib_fonts() -> dict[str, bytes]:
 def remove(folder: Path) -> None:
     """Delete a folder, also one that was made unreadable."""
 
-    def make_writable(function: Callable[..., Any], path: str, error: Any) -> None:
+    def make_writable(function: Callable[..., Any], path: Any, error: Any) -> None:
         with contextlib.suppress(OSError):
             os.chmod(Path(path).parent, 0o700)
             os.chmod(path, 0o700)

@@ -143,8 +143,10 @@ class Worker:
     def run_cells(self) -> None:
         """Run every cell in order, an error in one or not, and tell of each."""
         for index, source in enumerate(self.sources):
+            self.channel.receive(Decoding())  # when what the cell before has printed is put away
             self.cell = index
             self.shown.clear()
+            keep_something_to_print_to()
             began = time.monotonic()
             error: BaseException | None = None
             try:
@@ -272,6 +274,15 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
             stream.flush()  # type: ignore[union-attr]
+
+
+def keep_something_to_print_to() -> None:
+    """Put streams that print into nothing where a cell has closed or deleted them; the shell itself needs some."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name, None)
+        if stream is None or getattr(stream, "closed", False):
+            with contextlib.suppress(OSError):
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it stays
 
 
 def tie_to_parent(parent: int) -> None:

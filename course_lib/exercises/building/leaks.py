@@ -31,14 +31,15 @@ class Secret:
 def secrets(exercise: Exercise) -> list[Secret]:
     """The secret lines of an exercise. Comments, docstrings, and lines that also stand in public text are none.
 
-    Hidden tests may repeat lines of checks.py, which is there to be read; a solution may not.
+    Hidden tests may repeat lines of checks.py and of the solution, which are there to be read; a solution may not.
     """
     found = regions(exercise.master.read_text(encoding="utf-8"))
     public = _squeeze("\n".join([*found.public, exercise.title, exercise.teaches]))
-    checks = _squeeze((exercise.master.parent / "checks.py").read_text(encoding="utf-8"))
+    checks = (exercise.master.parent / "checks.py").read_text(encoding="utf-8")
+    told = public + _squeeze(checks) + _squeeze("\n".join(found.solution))
     secret = [Secret("SOLUTION", line) for line in _code_lines(found.solution) if _squeeze(line) not in public]
     for line in _code_lines(found.hidden):
-        if _squeeze(line) not in public and _squeeze(line) not in checks:
+        if _squeeze(line) not in told:
             secret.append(Secret("HIDDEN TESTS", line))
     return [item for item in dict.fromkeys(secret) if len(_squeeze(item.line)) >= SHORTEST_SECRET]
 

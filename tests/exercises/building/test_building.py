@@ -358,6 +358,14 @@ def test_the_secrets_are_the_lines_that_stand_nowhere_else(exercise):
     ]
 
 
+def test_hidden_tests_may_repeat_lines_of_the_solution_and_of_the_checks(write_exercise):
+    repeated = "second_summand = number\nfrom course_lib.exercises.failures import AnswerRaised, PropertyFailed\n"
+    exercise = write_exercise(master=[("### END HIDDEN", repeated + "### END HIDDEN")])
+    assert [item.line for item in secrets(exercise) if item.kind == "HIDDEN TESTS"] == [
+        'assert double(-17.5) == -35.0, "minus seventeen and a half"'
+    ]
+
+
 def test_a_built_notebook_leaks_nothing(built):
     assert leaks(built.student, secrets(built)) == []
 

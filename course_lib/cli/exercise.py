@@ -78,7 +78,7 @@ def check(id: Id) -> None:
         checked = check_notebook(exercise)
     for trouble in checked.troubles:
         out.print(Text(f"! {near(checked.path)}: {trouble}", style="yellow"), soft_wrap=True)
-    for line in panel_lines(checked.report, help_used(exercise), near(checked.path)):
+    for line in panel_lines(checked.report, help_used(exercise), notebook=near(checked.path)):
         out.print(Text(line.text, style=line.style), soft_wrap=True)
     raise typer.Exit(ALL_WELL if checked.report.passed else SOMETHING_FAILED)
 

@@ -62,8 +62,8 @@ def exercise_data(report: Report, only: str | None, help_used: HelpUsed) -> dict
 def panel(report: Report, only: str | None, help_used: HelpUsed) -> dict[str, Any]:
     """The mime bundle of a report: HTML, plain text, and data for the grader."""
     return {
-        "text/html": panel_html(report, help_used),
-        "text/plain": "\n".join(line.text for line in panel_lines(report, help_used)),
+        "text/html": panel_html(report, help_used, only),
+        "text/plain": "\n".join(line.text for line in panel_lines(report, help_used, only)),
         EXERCISE_MIME: exercise_data(report, only, help_used),
     }
 
@@ -102,9 +102,14 @@ def told(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in text)
 
 
-def advice(report: Report, help_used: HelpUsed, notebook: str | None = None) -> list[str]:
-    """What to do next, and what help is left. notebook: where the answer is, if not asked from a cell of it."""
+def advice(report: Report, help_used: HelpUsed, only: str | None = None, notebook: str | None = None) -> list[str]:
+    """What to do next, and what help is left.
+
+    only: the check that was asked for by name. notebook: where the answer is, if not asked from a cell of it.
+    """
     exercise, failure = report.exercise, first_failure(report)
+    if failure is None and only is not None:
+        return []  # that one property holds says nothing of the others
     if failure is None:
         place = f"exercises/{exercise.lesson}/solutions/{exercise.name}.ipynb"
         return [f"Well done. Compare with one way to write it: `{place}`.", *_help_taken(help_used)]
@@ -132,8 +137,10 @@ def next_hint(exercise: Exercise, help_used: HelpUsed, command: str | None = Non
     return f"Hints used: {used} of {len(HINT_STEPS)}. {call} gives {article}."
 
 
-def panel_lines(report: Report, help_used: HelpUsed, notebook: str | None = None) -> list[Line]:
-    """The panel as lines of text with styles for a terminal. notebook: see `advice`."""
+def panel_lines(
+    report: Report, help_used: HelpUsed, only: str | None = None, notebook: str | None = None
+) -> list[Line]:
+    """The panel as lines of text with styles for a terminal. only, notebook: see `advice`."""
     symbol = {"good": "✓", "bad": "✗", "neutral": "–"}[tone_of(report)]
     style = {"good": "bold green", "bad": "bold red", "neutral": "bold"}
     lines = [Line(f"{symbol} {headline(report)}: {tally(report)}", style[tone_of(report)])]
@@ -156,12 +163,12 @@ def panel_lines(report: Report, help_used: HelpUsed, notebook: str | None = None
         if _gave_something(failure):
             lines.append(Line("Your code gave:"))
             lines += [Line(f"    {line}") for line in side_by_side("", failure.answer)]
-    lines.append(Line(""))
-    lines += [Line(text.replace("`", ""), "dim") for text in advice(report, help_used, notebook)]
+    if sentences := advice(report, help_used, only, notebook):
+        lines += [Line(""), *(Line(text.replace("`", ""), "dim") for text in sentences)]
     return lines
 
 
-def panel_html(report: Report, help_used: HelpUsed) -> str:
+def panel_html(report: Report, help_used: HelpUsed, only: str | None = None) -> str:
     """The panel as HTML. All that comes from the learner or a card is escaped."""
     from course_lib.lesson.display import badge
 
@@ -175,8 +182,8 @@ def panel_html(report: Report, help_used: HelpUsed) -> str:
     failure = first_failure(report)
     if failure is not None and failure.verdict != "unwritten":
         parts.append(_failure_html(report, failure))
-    sentences = "<br>".join(_prose(text) for text in advice(report, help_used))
-    parts.append(f'<p style="margin:.8em 0 0;opacity:.85">{sentences}</p>')
+    if sentences := advice(report, help_used, only):
+        parts.append(f'<p style="margin:.8em 0 0;opacity:.85">{"<br>".join(map(_prose, sentences))}</p>')
     style = f"border-left:4px solid {EDGES[tone]};padding:.4em 0 .4em 1em;margin:.4em 0;max-width:54em;line-height:1.5"
     label = escape(f"Check of exercise {headline(report)}: {tally(report)}", quote=True)
     return f'<div role="group" aria-label="{label}" style="{style}">{"".join(parts)}</div>'

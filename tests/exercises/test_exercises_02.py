@@ -167,6 +167,21 @@ def test_who_does_not_look_gets_nothing(answer, mistake):
     assert report.hint_for(report.results[0])
 
 
+def test_nobody_answers_by_counting():
+    asked = []
+
+    def counts(attention):
+        attention(*batch())
+        asked.append(attention)
+        return len(asked) > 2  # right, if the two sound ones came first
+
+    outcomes = set()
+    for _ in range(20):
+        asked.clear()
+        outcomes.add(run_checks(find_exercise("02.3"), {"catches_fault": counts}, only="mask_faults").passed)
+    assert False in outcomes
+
+
 def test_a_verdict_may_be_a_tensor_of_one_truth_value():
     def sums_differ(attention):
         _, weights = attention(*batch())

@@ -56,28 +56,39 @@ def _says(catches_fault, attention, specimen):
     return output
 
 
-def sound_ones_pass(catches_fault, *, hidden=False):
-    """No sound attention is called broken. Raises PropertyFailed."""
+def judged(catches_fault, *groups, hidden=False):
+    """The broken attentions of these groups, and what is said of each. Raises PropertyFailed if a sound one is accused.
+
+    Sound and broken ones come mixed, so that nobody can answer by counting.
+    """
     sound = lab.specimens("sound", hidden=hidden)
-    says, asked = called_broken(catches_fault, sound)
-    if any(says):
-        found = "it calls all of them broken" if all(says) else "it calls one of them broken"
-        table = {one.symptom: "called broken" if said else "passes" for one, said in zip(sound, says, strict=True)}
+    faults = [fault for group in groups for fault in lab.specimens(group, hidden=hidden)]
+    says, asked = called_broken(catches_fault, sound + faults)
+    if any(accused := says[: len(sound)]):
+        found = "it calls all of them broken" if all(accused) else f"it calls {sum(accused)} of {len(sound)} broken"
+        table = {one.symptom: "called broken" if said else "passes" for one, said in zip(sound, accused, strict=True)}
         mistake = "false_alarm" if asked else "always_true"
-        raise PropertyFailed("sound attentions pass", f"{found}, so no kill counts", table, says, mistake)
+        raise PropertyFailed("sound attentions pass", f"{found}, so no kill counts", table, accused, mistake)
+    return faults, says[len(sound) :]
 
 
 def group_is_killed(catches_fault, group, *, hidden=False):
     """All broken attentions of a group are killed, while the sound ones pass. Raises PropertyFailed."""
-    sound_ones_pass(catches_fault, hidden=hidden)
-    faults = lab.specimens(group, hidden=hidden)
-    says, _ = called_broken(catches_fault, faults)
+    faults, says = judged(catches_fault, group, hidden=hidden)
     if not all(says):
         table = {fault.symptom: "killed" if said else "SURVIVED" for fault, said in zip(faults, says, strict=True)}
         found = f"{sum(says)} of {len(faults)} are"
-        raise PropertyFailed(
-            "every broken attention of this group is killed", found, table, says, _mistake(faults, says)
-        )
+        failed = "every broken attention of this group is killed"
+        raise PropertyFailed(failed, found, table, says, _mistake(faults, says))
+
+
+def something_is_killed(catches_fault, *, hidden=False):
+    """The sound ones pass, and not everything does. Raises PropertyFailed."""
+    faults, says = judged(catches_fault, "mask", "softmax", "context", "state", hidden=hidden)
+    if not any(says):
+        table = {fault.symptom: "SURVIVED" for fault in faults}
+        found = f"none of {len(faults)} broken attentions is killed"
+        raise PropertyFailed("not everything passes", found, table, says, "always_false")
 
 
 def _mistake(faults, says):
@@ -94,13 +105,7 @@ def _mistake(faults, says):
 
 def sound_pass_and_broken_do_not(catches_fault):
     """Sound attentions pass, and not everything does."""
-    sound_ones_pass(catches_fault)
-    faults = [fault for group in ("mask", "softmax", "context", "state") for fault in lab.specimens(group)]
-    says, _ = called_broken(catches_fault, faults)
-    if not any(says):
-        table = {fault.symptom: "SURVIVED" for fault in faults}
-        found = f"none of {len(faults)} broken attentions is killed"
-        raise PropertyFailed("not everything passes", found, table, says, "always_false")
+    something_is_killed(catches_fault)
 
 
 def mask_faults(catches_fault):

@@ -101,7 +101,7 @@ check("02.3", "sound_pass_and_broken_do_not")
 from course_lib.exercises.catalogue import find_exercise, load_module
 
 checks = load_module(find_exercise("02.3").master.with_name("checks.py"), "checks_02_3")
-checks.sound_ones_pass(catches_fault, hidden=True)
+checks.something_is_killed(catches_fault, hidden=True)
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "mask_faults", "points": 3}

@@ -18,7 +18,7 @@ run: .venv/ready
 	@$(BIN)/course run all --profile cpu
 
 lab: .venv/ready
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 lint: .venv/ready
 	$(BIN)/ruff check .

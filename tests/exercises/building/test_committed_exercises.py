@@ -56,23 +56,30 @@ def test_the_public_checks_do_not_hold_the_solution(exercise):
     assert leaks(exercise.master.parent / "checks.py", telling) == []
 
 
-@each_exercise
-def test_the_untouched_version_fails_and_the_solution_passes_all_tests(exercise):
-    master = read_master(exercise)
-    with Trials(exercise) as trials:
-        solved = trials.run(solved_cells(master))
-        untouched = trials.run(untouched_cells(exercise, master))
+@pytest.fixture(scope="module", params=EXERCISES, ids=lambda exercise: exercise.name)
+def trials(request):
+    """A child process for one exercise, which imports torch once for all tests of it."""
+    with Trials(request.param) as trials:
+        yield trials
+
+
+def test_the_solution_passes_all_public_and_hidden_tests(trials):
+    solved = trials.run(solved_cells(read_master(trials.exercise)))
+    assert solved.ended == "whole"
     assert solved.errors == ()
     assert [check for check in solved.checks if check.verdict != "passed"] == []
     assert {grade_id: error for grade_id, error in solved.hidden.items() if error} == {}
+
+
+def test_the_untouched_version_passes_nothing(trials):
+    untouched = trials.run(untouched_cells(trials.exercise, read_master(trials.exercise)))
     assert untouched.ended == "whole"
     assert {check.verdict for check in untouched.checks} <= {"unwritten", "missing"}
     assert all(untouched.hidden.values()), "hidden tests pass where nothing is written"
 
 
-@each_exercise
-def test_every_fault_is_caught_by_a_public_check_with_its_hint(exercise):
-    results = try_faults(exercise)
+def test_every_fault_is_caught_by_a_public_check_with_its_hint(trials):
+    results = try_faults(trials.exercise, trials)
     assert results, "an exercise needs faults, or nobody knows whether its checks notice anything"
     wrong = [(r.fault.name, r.caught_by, r.recognised, r.fault.mistake) for r in results if not r.right_hint]
     assert wrong == []

@@ -338,6 +338,32 @@ def test_no_privilege_is_left(begin, strong_isolation):
     assert no_new.strip() == "1"
 
 
+OPEN_FOR_WRITING = """
+import os
+opened = []
+def attempt(path):
+    try:
+        os.close(os.open(path, os.O_WRONLY))
+        opened.append(path)
+    except OSError:
+        pass
+for folder, _, files in os.walk('/proc/sys'):
+    for name in files:
+        attempt(os.path.join(folder, name))
+for name in os.listdir('/proc'):
+    attempt('/proc/' + name)
+for name in os.listdir('/proc/self'):
+    attempt('/proc/self/' + name)
+"""
+
+
+def test_the_systems_settings_cannot_be_written(begin, strong_isolation):
+    """Only opened, never written: had it succeeded, this machine would be changed."""
+    session = begin(OPEN_FOR_WRITING, isolation=strong_isolation)
+    assert session.cells[0].error_kind is None
+    assert session.answers["opened"] == []
+
+
 # Network
 
 

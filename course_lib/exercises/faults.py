@@ -13,7 +13,7 @@ from course_lib.exercises.building.trial import MOST_SECONDS, Trial, Trials, sol
 from course_lib.exercises.catalogue import Exercise, ExerciseError, Fault
 
 LEAST_SHARE_WITH_HINT = 0.95
-EXTRA_SECONDS = 10.0
+EXTRA_SECONDS = 60.0  # a fault may lead to an experiment that the solution need not repeat
 Catcher = Literal["public", "hidden", "time", "died", "nothing"]
 
 
@@ -48,7 +48,7 @@ def try_faults(exercise: Exercise, trials: Trials | None = None) -> list[FaultRe
     """Apply each fault of the card to the solution, and run all checks on it.
 
     trials: the exercise's own, if they are open already.
-    A fault may take five times as long as the solution and ten seconds more, then it counts as caught by the time.
+    A fault may take five times as long as the solution and a minute more, then it counts as caught by the time.
     Raises ExerciseError for a fault that cannot be applied, and for a solution that does not pass its own checks.
     """
     master = read_master(exercise)

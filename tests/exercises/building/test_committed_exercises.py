@@ -78,6 +78,7 @@ def test_the_untouched_version_passes_nothing(trials):
     assert all(untouched.hidden.values()), "hidden tests pass where nothing is written"
 
 
+@pytest.mark.slow
 def test_every_fault_is_caught_by_a_public_check_with_its_hint(trials):
     results = try_faults(trials.exercise, trials)
     assert results, "an exercise needs faults, or nobody knows whether its checks notice anything"

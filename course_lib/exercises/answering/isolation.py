@@ -8,6 +8,7 @@ Basic: an ordinary process in an empty folder, whose Python refuses to open othe
 
 import contextlib
 import functools
+import itertools
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from course_lib.exercises.answering import seccomp
 from course_lib.exercises.answering.limits import MIB, SessionLimits
 
 SANDBOX_SCRATCH = "/tmp/scratch"
@@ -47,10 +49,15 @@ class IsolationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Isolation:
-    """A way to keep a process apart. privileges: what bwrap is told about them. lacking: why it is not strong."""
+    """A way to keep a process apart.
+
+    privileges: what bwrap is told about them. filtered: whether it also refuses calls of the kernel (`seccomp`).
+    lacking: why it is not strong.
+    """
 
     level: Literal["strong", "basic"]
     privileges: tuple[str, ...] = ()
+    filtered: bool = False
     lacking: str = ""
 
     def describe(self) -> str:
@@ -71,51 +78,68 @@ def choose(require_strong: bool = False) -> Isolation:
     """The strongest isolation that works here. Raises IsolationError if it must be strong and cannot be."""
     if sys.platform == "win32":
         raise IsolationError("submitted code cannot be kept apart on Windows; use WSL, or a container")
-    privileges, lacking = _bubblewrap()
-    if privileges is not None:
-        return Isolation("strong", privileges)
-    if require_strong:
+    isolation = _strongest()
+    if require_strong and isolation.level != "strong":
+        lacking = isolation.lacking
         raise IsolationError(f"strong isolation does not work here: {lacking}; {INSTALL}, or use a virtual machine")
-    return Isolation("basic", lacking=lacking)
+    return isolation
 
 
 @functools.cache
-def _bubblewrap() -> tuple[tuple[str, ...] | None, str]:
-    """The privileges with which bwrap works here, or None and why not. Tried once a process."""
+def _strongest() -> Isolation:
+    """The strongest way in which bwrap works here, or the basic one and why. Tried once a process."""
     if sys.platform != "linux":
-        return None, "bubblewrap needs Linux"
+        return Isolation("basic", lacking="bubblewrap needs Linux")
     if shutil.which("bwrap") is None:
-        return None, "bubblewrap is not installed"
+        return Isolation("basic", lacking="bubblewrap is not installed")
     said = ""
-    for privileges in PRIVILEGES:
-        command = sandbox(privileges, SessionLimits(), {})
+    for filtered, privileges in itertools.product((True, False), PRIVILEGES):
+        said = _try(Isolation("strong", privileges, filtered))
+        if not said:
+            return Isolation("strong", privileges, filtered)
+    return Isolation("basic", lacking=f"bubblewrap does not work here ({said})")
+
+
+def _try(isolation: Isolation) -> str:
+    """Why a process does not run so, or nothing if it does."""
+    with seccomp.descriptor() if isolation.filtered else contextlib.nullcontext() as kernel_filter:
         try:
             tried = subprocess.run(
-                [*command, sys.executable, "-I", "-S", "-c", "print('works')"],
+                [
+                    *sandbox(isolation.privileges, SessionLimits(), {}, kernel_filter),
+                    *(sys.executable, "-I", "-S", "-c", "print('works')"),
+                ],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
+                pass_fds=() if kernel_filter is None else (kernel_filter,),
                 timeout=30,
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            said = str(error)
-            continue
-        if tried.stdout.strip() == b"works":
-            return privileges, ""
-        said = tried.stderr.decode(errors="replace").strip().splitlines()[-1:][0] if tried.stderr.strip() else said
-    return None, f"bubblewrap does not work here ({said or 'no reason given'})"
+            return str(error)
+    if tried.stdout.strip() == b"works":
+        return ""
+    return ([*tried.stderr.decode(errors="replace").strip().splitlines()] or ["it gives no reason"])[-1]
 
 
-def sandbox(privileges: Iterable[str], limits: SessionLimits, environment: Mapping[str, str]) -> list[str]:
-    """The bwrap command to put before another, which then runs in an empty, writable SANDBOX_SCRATCH."""
+def sandbox(
+    privileges: Iterable[str],
+    limits: SessionLimits,
+    environment: Mapping[str, str],
+    kernel_filter: int | None = None,
+) -> list[str]:
+    """The bwrap command to put before another, which then runs in an empty, writable SANDBOX_SCRATCH.
+
+    kernel_filter: an inherited descriptor from which bwrap reads which calls the kernel shall refuse.
+    """
     command = [
         shutil.which("bwrap") or "bwrap",
         "--unshare-all",
         "--die-with-parent",
         "--new-session",
-        "--hostname",
-        "answers",
+        *("--hostname", "answers"),
         *privileges,
+        *(() if kernel_filter is None else ("--seccomp", str(kernel_filter))),
     ]
     command += ["--clearenv", *(part for pair in environment.items() for part in ("--setenv", *pair))]
     for place in SYSTEM:

@@ -28,6 +28,7 @@ import psutil
 
 from course_lib.batch.processes import JOB_VARIABLE, descendants, end_job, end_marked, memory_in_use
 from course_lib.exercises.answering import isolation as isolating
+from course_lib.exercises.answering import seccomp
 from course_lib.exercises.answering.codec import HEADER, CodecError, Decoding, Encoding, decode, encode, lengths
 from course_lib.exercises.answering.isolation import Isolation, IsolationError
 from course_lib.exercises.answering.limits import SessionLimits, threads_of_this_user
@@ -244,6 +245,7 @@ class AnswerSession:
         if self.isolation.level == "basic":
             self._scratch = Path(tempfile.mkdtemp(prefix="course-answer-"))
         scratch = isolating.SANDBOX_SCRATCH if self._scratch is None else str(self._scratch)
+        privileges = self.isolation.privileges
         variables = isolating.environment(scratch, {JOB_VARIABLE: self._job_id})
         requests, self._requests = os.pipe()
         self._replies, replies = os.pipe()
@@ -252,23 +254,22 @@ class AnswerSession:
         stderr, stderr_end = os.pipe()
         theirs = (requests, replies, stdout_end, stderr_end)
         python = [sys.executable, "-P", "-B", "-m", WORKER, str(requests), str(replies)]
-        before = [] if self._scratch else isolating.sandbox(self.isolation.privileges, self.limits, variables)
+        kernel_filter = seccomp.descriptor() if self.isolation.filtered else contextlib.nullcontext()
         try:
-            self._process = (
-                _launcher(os.getpid())
-                .submit(
+            with kernel_filter as inherited:
+                before = [] if self._scratch else isolating.sandbox(privileges, self.limits, variables, inherited)
+                starting = _launcher(os.getpid()).submit(
                     subprocess.Popen,
                     [*before, *python],
                     stdin=subprocess.DEVNULL,
                     stdout=stdout_end,
                     stderr=stderr_end,
-                    pass_fds=(requests, replies),
+                    pass_fds=(requests, replies) if inherited is None else (requests, replies, inherited),
                     cwd=self._scratch or "/",
                     env=variables,
                     start_new_session=True,
                 )
-                .result()
-            )
+                self._process = starting.result()
         except BaseException as error:
             for descriptor in (stdout, stderr):
                 os.close(descriptor)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -10,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from course_lib.batch.processes import JOB_VARIABLE, marked
-from course_lib.exercises.answering import AnswerSession, Isolation, IsolationError, SessionLimits, isolation
+from course_lib.exercises.answering import AnswerSession, Isolation, IsolationError, SessionLimits, isolation, seccomp
 
 
 @pytest.fixture
 def anew():
     """Lets bubblewrap be tried again, in the test and after it."""
-    isolation._bubblewrap.cache_clear()
+    isolation._strongest.cache_clear()
     yield
-    isolation._bubblewrap.cache_clear()
+    isolation._strongest.cache_clear()
 
 
 def pretend_bwrap(folder: Path, script: str, monkeypatch) -> None:
@@ -96,6 +97,34 @@ def test_a_course_within_the_systems_folders_is_hidden(monkeypatch):
     python = [at for at, word in enumerate(command) if word == str(Path(sys.prefix) / "lib")]
     assert python
     assert python[0] > command.index("/usr/src/course")
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_kernels_filter_refuses_the_named_calls_only(machine):
+    """Runs the filter step by step, as the kernel does."""
+    steps = list(struct.iter_unpack("=HBBI", seccomp.program(machine)))
+
+    def verdict(number: int, architecture: int = seccomp.ARCHITECTURES[machine]) -> int:
+        at, value = 0, 0
+        while True:
+            operation, if_true, if_false, operand = steps[at]
+            if operation == seccomp.RETURN:
+                return operand
+            if operation == seccomp.LOAD:
+                value = {seccomp.NUMBER_AT: number, seccomp.ARCHITECTURE_AT: architecture}[operand]
+                at += 1
+                continue
+            holds = value == operand if operation == seccomp.JUMP_IF_EQUAL else value >= operand
+            at += 1 + (if_true if holds else if_false)
+
+    refused = {number for number in range(600) if verdict(number) != seccomp.ALLOW}
+    assert refused == set(seccomp.REFUSED[machine].values())
+    assert verdict(0, architecture=0x40000003) != seccomp.ALLOW  # the same call of 32-bit programs
+    assert verdict(seccomp.OTHER_ABI) != seccomp.ALLOW
+
+
+def test_a_machine_of_unknown_numbers_has_no_filter():
+    assert seccomp.program("riscv64") == b""
 
 
 @pytest.mark.parametrize("name", ["seconds", "memory", "processes", "message"])

@@ -42,6 +42,8 @@ GRACE_SECONDS = 1.0
 KINDS = {"time": "TimeLimit", "memory": "MemoryLimit", "processes": "ProcessLimit"}
 NESTED_CALLS = 50
 SHOWN_TEXT = 2_000
+# What the worker tells of a cell may take this much, however small the limit of a value is.
+LEAST_MESSAGE = 2**20
 WORKER = "course_lib.exercises.answering.worker"
 
 
@@ -137,9 +139,9 @@ class AnswerSession:
 
     files: what stands beside the notebook, by relative path. isolation: the strongest that works here, if None.
     cells: what became of each cell. ended: None, or why the worker is gone: "time", "memory", "processes", "died",
-    "protocol" (it sent what is no message), "stopped" (from here); ended_text says it in words. `ended` stays None when
-    the session is closed in good order. What the learner's code does raises nothing here. Raises IsolationError if the
-    process cannot be started, ValueError for a file's name that leads elsewhere.
+    "size" (too large to be run), "protocol" (it sent what is no message), "stopped" (from here); ended_text says it in
+    words. `ended` stays None when the session is closed in good order. What the learner's code does raises nothing
+    here. Raises IsolationError if the process cannot be started, ValueError for a file's name that leads elsewhere.
     """
 
     def __init__(
@@ -182,7 +184,8 @@ class AnswerSession:
             began = time.monotonic()
             self._start()
             self.start_seconds = time.monotonic() - began
-            self._run_cells()
+            if not self._gone.is_set():
+                self._run_cells()
         except BaseException:
             self.close()
             raise
@@ -306,7 +309,12 @@ class AnswerSession:
             "guarded": not strong,
             "readable": [str(place) for place in (*isolating.python_places(), *isolating.system_places())],
         }
-        self._send(encode(start), deadline)
+        try:
+            message = encode(start)
+        except CodecError as error:
+            self.end("size", f"the notebook's code and files are too large to be run: {error}")
+            return
+        self._send(message, deadline)
         if self._receive(deadline, Decoding()).get("kind") != "ready":
             self._end_for_protocol("its first message is not that it is ready")
 
@@ -464,7 +472,8 @@ class AnswerSession:
 
     def _receive(self, deadline: float, decoding: Decoding) -> dict[Any, Any]:
         try:
-            skeleton, tensors = lengths(self._read(HEADER.size, deadline))
+            header = self._read(HEADER.size, deadline)
+            skeleton, tensors = lengths(header, max(self.limits.message, LEAST_MESSAGE))
             message = decode(self._read(skeleton, deadline), self._read(tensors, deadline), decoding)
             if not isinstance(message, dict):
                 raise CodecError("it is of the wrong kind")

@@ -30,6 +30,7 @@ CELL = re.compile(r"^<cell \d+>$")
 SHOWN_TEXT = 2_000
 SHOWN_TRACEBACK = 20_000
 SHOWN_FRAMES = 8
+SHOWN_NAME = 100
 NAMES = 5_000
 NESTED_CALLS = 40
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -135,7 +136,7 @@ class Worker:
         self.shell.enable_gui = lambda gui=None: None  # type: ignore[method-assign] # for %matplotlib inline
         self.shell.system = self.shell.system_raw  # type: ignore[method-assign] # needs no terminal of its own
         self.cell = 0
-        self.given = set(self.shell.user_ns)
+        self.given = dict(self.shell.user_ns)
 
     def _keep_traceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
         self.shown.append("\n".join(stb))
@@ -168,7 +169,9 @@ class Worker:
         """What the cells have defined by now, and whether it can be called."""
         found: dict[str, str] = {}
         for name, value in list(self.shell.user_ns.items()):
-            if type(name) is not str or name.startswith("_") or name in self.given or isinstance(value, type(sys)):
+            if type(name) is not str or len(name) > SHOWN_NAME or name.startswith("_") or isinstance(value, type(sys)):
+                continue
+            if name in self.given and self.given[name] is value:  # the shell's own, not defined anew
                 continue
             found[name] = "function" if callable(value) and not isinstance(value, type) else "value"
             if len(found) == NAMES:

@@ -180,6 +180,41 @@ def test_notebooks_habits_work(begin):
     assert "('1', 'batch', '__main__')" in session.cells[4].stdout
 
 
+ODD_SOURCES = ("", "\0", "x = '\ud800'", "(" * 20_000, "-" * 50_000 + "1", "%%unknown\nx", "!", "?", "\ufeffx = 1")
+    "",
+    "\0",
+    "x = '\ud800'",
+    "(" * 20_000,
+    "-" * 50_000 + "1",
+    "%%unknown\nx",
+    "!",
+    "?",
+    "\ufeffx = 1",
+    "\r",
+)
+
+
+def test_odd_source_is_an_error_of_its_cell_at_most(begin):
+    session = begin(*ODD_SOURCES, "def f():\n    return 7")
+    assert session.ended is None
+    assert len(session.cells) == len(ODD_SOURCES) + 1
+    assert session.answers["f"]() == 7
+
+
+def test_a_name_that_the_shell_uses_may_be_defined_anew(begin):
+    session = begin("def exit():\n    return 'mine'")
+    assert session.answers["exit"]() == "mine"
+    assert "quit" not in session.answers
+
+
+def test_a_notebook_too_large_to_be_run_is_told(begin):
+    session = begin("x = 1 # " + "x" * 9 * 2**20)
+    assert session.ended == "size"
+    assert "too large" in session.ended_text
+    assert session.cells == []
+    assert dict(session.answers) == {}
+
+
 def test_files_stand_beside_the_notebook(begin):
     files = {"helper.py": b"def help():\n    return 'helped'\n", "data/words.txt": "é".encode()}
     session = begin("import helper\na = helper.help()\nb = open('data/words.txt').read()", files=files)

@@ -1,6 +1,6 @@
 # %% [markdown]
-# A colleague's test report looks wonderful: two words in three right. Readers complain all the same. Nothing crashes, no
-# shape is wrong; bugs of this kind stay for years. Find it, and write the version that tells the truth.
+# A colleague's test report looks good: two words in three right. Readers complain all the same. Nothing crashes and no
+# shape is wrong, so nobody has noticed. Find the bug, and write the version that tells the truth.
 
 # %%
 import torch

@@ -1,6 +1,6 @@
 # %% [markdown]
 # Greedy search cannot take back a word. A beam keeps a few unfinished translations side by side until it is clear which was
-# the better beginning. Speech, translation and chess all search like this; here are its ten lines.
+# the better beginning. Sutskever, Vinyals and Le translated with one in 2014; a dozen lines will do.
 
 # %%
 import math

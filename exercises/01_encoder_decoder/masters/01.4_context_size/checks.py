@@ -59,7 +59,7 @@ def goal_is_reached(measured, context_size):
     failed = f"the chosen context reaches {GOAL}"
     measured = _record(measured, failed)
     shown = {"measured": measured, "context_size": context_size}
-    if context_size not in measured:
+    if not is_size(context_size) or context_size not in measured:
         found = f"the record has results for {', '.join(map(str, sorted(measured)))}; {described(context_size)} is none"
         raise PropertyFailed(failed, found, shown, None, "not_recorded")
     if measured[context_size] < GOAL:

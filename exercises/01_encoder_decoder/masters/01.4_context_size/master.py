@@ -20,7 +20,7 @@ for name, sentences in SENTENCES.items():
 
 # %% [markdown]
 # Two of the three results come from sentences that the model has never seen, one from sentences of its training. Four
-# numbers are not enough to remember two languages, let alone three.
+# numbers hardly hold two languages, let alone three.
 #
 # ## Predict first
 # The encoder has to tell 24 · 23 · 22 = 12,144 lists apart. Which power of two is the smallest context with which 9 in 10

@@ -164,7 +164,9 @@ class _Examination:
 
     def _why_missing(self) -> str:
         """A name can be missing because the cell that should define it went wrong, or because there is none."""
-        errors = [ran.error for ran in self.ran if ran.error]
+        # Where a later cell asks for the name, it only says once more that it is not there.
+        echo = tuple(f"name {need!r} is not defined" for need in self.paper.exercise.needs)
+        errors = [ran.error for ran in self.ran if ran.error and not ran.text.startswith(echo)]
         if not errors:
             return NOT_WRITTEN
         return next((KINDS[error] for error in errors if error in KINDS), EXCEPTION)

@@ -181,17 +181,6 @@ def test_notebooks_habits_work(begin):
 
 
 ODD_SOURCES = ("", "\0", "x = '\ud800'", "(" * 20_000, "-" * 50_000 + "1", "%%unknown\nx", "!", "?", "\ufeffx = 1")
-    "",
-    "\0",
-    "x = '\ud800'",
-    "(" * 20_000,
-    "-" * 50_000 + "1",
-    "%%unknown\nx",
-    "!",
-    "?",
-    "\ufeffx = 1",
-    "\r",
-)
 
 
 def test_odd_source_is_an_error_of_its_cell_at_most(begin):

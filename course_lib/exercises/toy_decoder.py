@@ -118,7 +118,7 @@ def asked_of(function: Callable[..., Any], decoder: ToyDecoder, failed: str, **a
         if decoder.misuse is None:
             raised.example = shown
             raise
-        output = None
+        output = "nothing: it was stopped"
     if decoder.misuse is not None:
         raise PropertyFailed(failed, f"next_scores: {decoder.said}", shown, output, decoder.misuse)
     return output, shown

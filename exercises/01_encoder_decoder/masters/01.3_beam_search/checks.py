@@ -47,13 +47,13 @@ def holding_all():
 def narrow():
     """Decoders with more to say than the beam can hold."""
     for seed, width in enumerate((1, 2, 3, 2)):
-        yield example([3, 2, 4, 3], 6, width, limit=5, seed=seed, ends=-0.5, patience=2_000)
+        yield example([3, 2, 4, 3], 6, width, limit=5, seed=seed, ends=-0.5, patience=900)
 
 
 def greedy_ones():
     """A width of one."""
     for seed in range(4):
-        yield example([2, 3, 1], 5, 1, limit=4, seed=seed, patience=2_000)
+        yield example([2, 3, 1], 5, 1, limit=4, seed=seed, patience=900)
 
 
 # Known wrong answers: what is wrong can be read off all that could have been said, with its probability.

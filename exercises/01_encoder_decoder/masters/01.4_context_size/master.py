@@ -24,7 +24,7 @@ for name, sentences in SENTENCES.items():
 #
 # ## Predict first
 # The encoder has to tell 24 · 23 · 22 = 12,144 lists apart. Which power of two is the smallest context with which 9 in 10
-# lists of three come out right? There are no points for being right, only for having a guess.
+# lists of three come out right? Put your guess into `prediction`; there is a point for having one, none for being right.
 
 # %% nbgrader={"solution": true, "grade_id": "prediction"}
 ### BEGIN SOLUTION
@@ -33,8 +33,8 @@ prediction = 16  # 12,144 lists need 14 bits; a number surely holds one
 
 # %% [markdown]
 # ## Your turn
-# Find the smallest power of two that reaches an exact match of 0.9 on unseen sentences of three items. Record each result in
-# `measured`, from context size to exact match, and your answer in `context_size`.
+# Find the smallest power of two that reaches an exact match of 0.9 on unseen sentences of three items. Keep each result in
+# the dict `measured`, from context size to exact match, and your answer in `context_size`.
 
 # %% nbgrader={"solution": true, "grade_id": "experiment"}
 ### BEGIN SOLUTION

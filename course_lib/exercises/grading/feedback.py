@@ -70,7 +70,7 @@ def _exercise(number: int, line: Line, due: datetime | None) -> dict[str, Any]:
         if due and row.late == "yes"
         else "",
         "others": ", ".join(line.graded.submission.others) if line.graded else "",
-        "checks": [_check(cell) for cell in judgement.cells] if judgement and problem is None else [],
+        "checks": _checks(judgement.cells) if judgement and problem is None else [],
         "ran": _ran(line) if judgement else [],
     }
 
@@ -80,6 +80,18 @@ def _result(error_class: str, points: int, of: int) -> tuple[str, str]:
         return "good", "all points"
     tone = "quiet" if error_class in (NOT_WRITTEN, "not handed in") else points_tone(points, of) if of else "careful"
     return tone, error_class
+
+
+def _checks(cells: Sequence[CellResult]) -> list[dict[str, Any]]:
+    """Every check; a hint that fits several is told in full once."""
+    told: set[str] = set()
+    checks = []
+    for cell in cells:
+        checks.append(_check(cell))
+        if cell.hint in told:
+            checks[-1]["hint"], checks[-1]["again"] = "", True
+        told |= {cell.hint} - {""}
+    return checks
 
 
 def _check(cell: CellResult) -> dict[str, Any]:
@@ -94,6 +106,7 @@ def _check(cell: CellResult) -> dict[str, Any]:
         "found": cell.found if explained else "",
         "where": cell.where,
         "hint": cell.hint,
+        "again": False,
         "values": [
             {"name": value.name, "kind": value.kind, "text": value.text, "answer": value is cell.answer}
             for value in values

@@ -1,8 +1,13 @@
-"""What was handed in, by whom, for which exercise, and when? The newest of several files counts."""
+"""What was handed in, by whom, for which exercise, and when? The newest of several files counts.
 
+Where a student handed in the whole course, their own copies in `my_exercises` count before the course's notebooks, and
+the course's solutions and masters, and what was kept at a reset, do not count at all.
+"""
+
+import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +18,7 @@ from course_lib.exercises.grading.collecting import PROGRESS_FILE, File, collect
 from course_lib.exercises.grading.papers import Paper
 from course_lib.exercises.grading.reading import Notebook, Unreadable, read_notebook
 from course_lib.exercises.grading.students import exercise_in_name, place_of, students_of
+from course_lib.exercises.workspace import FOLDER as OWN_COPIES
 
 NOT_RECOGNISED = "unknown exercise"
 MOST_EVENTS = 100_000
@@ -53,6 +59,8 @@ def find_submissions(root: Path, papers: Sequence[Paper], leave_out: Path | None
     exercises = [paper.exercise for paper in papers]
     read: list[tuple[File, Submission | None, str | None]] = []
     for file in collect(root, leave_out):
+        if _is_the_courses(file.parts, {exercise.lesson for exercise in exercises}):
+            continue
         guessed = exercise_in_name(file.parts, exercises)
         submission = _read(file, guessed, papers)
         read.append((replace(file, content=file.content if file.name == PROGRESS_FILE else b""), submission, guessed))
@@ -76,6 +84,15 @@ def find_submissions(root: Path, papers: Sequence[Paper], leave_out: Path | None
         raise UsageError(f"no notebook in {root}; expected a folder for each student, or files named by student")
     newest = _newest(_without_lookalikes(found))
     return HandedIn(newest, sorted(students, key=_alphabetical), events)
+
+
+def _is_the_courses(parts: Sequence[str], lessons: Collection[str]) -> bool:
+    """Whether a file is the course's solution or master, or an earlier work that was put away."""
+    pairs = itertools.pairwise(parts[:-1])
+    return any(
+        (above in lessons and folder in ("solutions", "masters")) or (above == OWN_COPIES and folder == "kept")
+        for above, folder in pairs
+    )
 
 
 def _read(file: File, guessed: str | None, papers: Sequence[Paper]) -> Submission | None:
@@ -137,9 +154,13 @@ def _newest(found: Iterable[Submission]) -> list[Submission]:
         groups.setdefault((item.student, item.exercise or f"?{item.file}"), []).append(item)
     newest = []
     for group in groups.values():
-        first, *others = sorted(group, key=lambda item: (-item.modified, item.file))
+        first, *others = sorted(group, key=_what_counts_first)
         newest.append(replace(first, others=tuple(item.file for item in others)))
     return sorted(newest, key=lambda item: (_alphabetical(item.student), item.exercise or "~", item.file))
+
+
+def _what_counts_first(item: Submission) -> tuple[bool, float, str]:
+    return OWN_COPIES not in item.file.split("/"), -item.modified, item.file
 
 
 def _alphabetical(name: str) -> tuple[str, str]:

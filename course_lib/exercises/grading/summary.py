@@ -60,17 +60,18 @@ def render_summary(lines: Sequence[Line], circumstances: Circumstances) -> str:
     due = due_in_words(circumstances.due) if circumstances.due else ""
     careful = circumstances.broken or any(line.row.error_class == GRADER_ERROR for line in lines)
     content = {
-        "title": "The class",
+        "title": f"Grades of a class: {circumstances.table}",
         "verdict": in_one_sentence(lines),
-        "tone": "careful" if careful else "good",
-        "symbol": "!" if careful else "✓",
+        "tone": "careful" if careful else "plain",
+        "symbol": "! " if careful else "",
         "facts": [
+            ("graded", f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"),
             ("exercises", str(len(papers))),
             ("not handed in", str(missing)),
             ("late", f"{len(late)} (due {due})" if due else "no due time given"),
             ("isolation", "strong (bubblewrap)" if circumstances.strong else "basic"),
             ("limits", circumstances.limits),
-            ("time", f"{wording.duration(circumstances.seconds)}, {circumstances.jobs} at once"),
+            ("time", f"{wording.duration(circumstances.seconds)}, {circumstances.jobs} at once" + _kept(lines)),
         ],
         "isolation": circumstances.isolation,
         "strong": circumstances.strong,
@@ -89,6 +90,11 @@ def render_summary(lines: Sequence[Line], circumstances: Circumstances) -> str:
     }
     content["table"] = circumstances.table
     return render("summary.html.jinja", page=content)
+
+
+def _kept(lines: Sequence[Line]) -> str:
+    kept = sum(line.graded is not None and line.graded.kept for line in lines)
+    return f", {kept} kept from an earlier run" if kept else ""
 
 
 def _exercise(paper: Paper, lines: Sequence[Line]) -> dict[str, Any]:
@@ -133,16 +139,17 @@ def _bars(named: Sequence[tuple[str, int]], most: int) -> list[dict[str, Any]]:
 def _mistakes(lines: Sequence[Line], papers: Sequence[Paper]) -> list[dict[str, Any]]:
     """The recognised mistakes, the most common first."""
     counted = Counter((line.row.exercise, line.row.mistake) for line in lines if line.row.mistake)
-    most = counted.most_common(MOST_MISTAKES)
+    handed = Counter(line.row.exercise for line in lines if line.graded is not None)
     texts = {(paper.exercise.id, key): text for paper in papers for key, text in paper.exercise.mistakes.items()}
     return [
         {
             "exercise": exercise,
             "text": texts.get((exercise, mistake.partition(": ")[0]), mistake.replace("_", " ")),
             "count": count,
-            "width": round(100 * count / most[0][1], 1),
+            "of": handed[exercise],
+            "width": round(100 * count / handed[exercise], 1),
         }
-        for (exercise, mistake), count in most
+        for (exercise, mistake), count in counted.most_common(MOST_MISTAKES)
     ]
 
 

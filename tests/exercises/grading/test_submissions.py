@@ -121,6 +121,25 @@ def test_the_newest_of_several_counts_and_the_others_are_named(handed_in, find, 
     assert item.modified == 2.1e9
 
 
+def test_of_the_whole_course_the_students_own_copy_counts_and_no_solution(handed_in, find, notebook):
+    places = {
+        "alice/exercises/01_numbers/01.1_double.ipynb": 2.3e9,
+        "alice/exercises/01_numbers/solutions/01.1_double.ipynb": 2.2e9,
+        "alice/my_exercises/01_numbers/01.1_double.ipynb": 2.0e9,
+        "alice/my_exercises/kept/01_numbers/01.1_double.ipynb": 2.1e9,
+        "bob/01_numbers/solutions/01.1_double.ipynb": 2.0e9,
+        "bob/01_numbers/01.1_double.ipynb": 1.9e9,
+    }
+    root = handed_in({place: notebook(place) for place in places})
+    for place, time in places.items():
+        os.utime(root / place, (time, time))
+    counted = {item.student: (item.file, len(item.others)) for item in find(root).submissions}
+    assert counted == {
+        "alice": ("alice/my_exercises/01_numbers/01.1_double.ipynb", 1),
+        "bob": ("bob/01_numbers/01.1_double.ipynb", 0),
+    }
+
+
 def test_checkpoints_and_other_leavings_are_passed_over(handed_in, find, notebook):
     root = handed_in(
         {

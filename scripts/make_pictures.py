@@ -1,8 +1,8 @@
-"""Makes what the README shows: the heat map of notebook 02, the newest report as a picture, and the table of times.
+"""Makes what the README shows: a heat map, a check that failed, the newest report as a picture, and the table of times.
 
     .venv/bin/python scripts/make_pictures.py
 
-The report is photographed with Chromium; where there is none, its old picture stays.
+Pages are photographed with Chromium; where there is none, their old pictures stay.
 """
 
 import base64
@@ -17,6 +17,9 @@ import nbformat
 
 from course_lib.batch.files import resolve_latest
 from course_lib.batch.record import load_run
+from course_lib.exercises.catalogue import find_exercise
+from course_lib.exercises.checking import run_checks
+from course_lib.exercises.display import HelpUsed, panel_html
 
 ROOT = Path(__file__).parent.parent
 PICTURES = ROOT / "pictures"
@@ -26,6 +29,7 @@ BEGIN, END = "<!-- times: begin -->", "<!-- times: end -->"
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     heat_map()
+    check_panel()
     run_directory = resolve_latest(ROOT / "runs" / "latest")
     report(run_directory / "report.html")
     table_of_times(run_directory)
@@ -45,22 +49,32 @@ def heat_map() -> None:
 
 def report(page: Path) -> None:
     """The report as a reader first sees it."""
+    photograph(page, PICTURES / "report.png", "1100,1500")
+
+
+def check_panel() -> None:
+    """What an exercise's check says to a learner who forgot to use the mask."""
+    exercise = find_exercise("02.1", ROOT / "exercises")
+    answers = {"masked_softmax": lambda energies, is_word: energies.softmax(dim=-1)}
+    panel = panel_html(run_checks(exercise, answers), HelpUsed(hints=1))
+    page = '<meta charset="utf-8"><body style="font:15px/1.5 sans-serif;margin:16px;max-width:800px">' + panel
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "panel.html"
+        file.write_text(page, encoding="utf-8")
+        photograph(file, PICTURES / "check.png", "840,490")
+
+
+def photograph(page: Path, picture: Path, size: str) -> None:
+    """The page as Chromium shows it in a window of `size`, "width,height"."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
-        print("no Chromium here: pictures/report.png stays as it is")
+        print(f"no Chromium here: {picture.name} stays as it is")
         return
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run"]
         options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        picture = PICTURES / "report.png"
-        command = [
-            browser,
-            *options,
-            f"--user-data-dir={profile}",
-            "--window-size=1100,1500",
-            f"--screenshot={picture}",
-        ]
-        subprocess.run([*command, page.as_uri()], check=True, capture_output=True, timeout=120)
+        options += [f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={picture}"]
+        subprocess.run([browser, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
 
 
 def table_of_times(run_directory: Path) -> None:

@@ -31,7 +31,7 @@ def grade(
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="The table. Pages and notebooks go into a folder of its name.")
     ] = Path("grades.csv"),
-    jobs: Annotated[int | None, typer.Option(help="Notebooks at once. Default: one for each core.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Notebooks at once. Default: one for each core and 2 GiB.")] = None,
     exercise: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="Only this exercise, such as 02.1 (repeatable).")
     ] = None,
@@ -163,10 +163,12 @@ class Watcher:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        from rich.text import Text
+
         if self.console.is_terminal:
             self._bar.stop()
         if self.kept and error is None:
-            self.console.print(f"{self.kept} of {self.total} were graded before and are unchanged")
+            self.console.print(Text(f"{self.kept} of {self.total} were graded before and are unchanged"))
 
     def on_start(self, count: int) -> None:
         """The number of notebooks is known."""

@@ -120,6 +120,7 @@ def test_places_can_be_chosen(course, hand_in):
     assert "../../pages/alice.html" in (course / "out" / "class" / "summary.html").read_text()
 
 
+@pytest.mark.slow
 def test_points_go_into_nbgraders_gradebook(course, hand_in):
     from nbgrader.api import Gradebook
 
@@ -160,6 +161,7 @@ def test_bad_usage_is_one_line_and_exit_status_2(course, hand_in, arguments, sai
     assert not (course / "grades.csv").exists()
 
 
+@pytest.mark.slow
 def test_without_a_sandbox_it_is_said_or_refused(course, hand_in):
     def run(*options):
         command = [sys.executable, "-c", "from course_lib.cli import main; main()", "grade", "submitted", *options]
@@ -223,6 +225,7 @@ def test_ctrl_c_keeps_what_is_graded_and_leaves_nothing_running(course, hand_in)
     assert [row["points"] for row in rows().values()] == ["2", "2", "2"]
 
 
+@pytest.mark.slow
 def test_a_killed_grader_leaves_nothing_running(course, hand_in):
     hand_in(alice="import time\ntime.sleep(86394)")
     command = [sys.executable, "-c", "from course_lib.cli import main; main()", "grade", "submitted", "--jobs", "1"]
@@ -233,3 +236,27 @@ def test_a_killed_grader_leaves_nothing_running(course, hand_in):
     grader.kill()
     grader.wait()
     assert psutil.wait_procs(below, timeout=20)[1] == []
+
+
+def test_a_terminal_shows_a_bar_and_who_is_being_graded(course, hand_in):
+    import io
+
+    from rich.console import Console
+
+    from course_lib.cli.grading import Watcher
+    from course_lib.exercises.grading.engine import Graded, Step
+    from course_lib.exercises.grading.results import Judgement
+    from course_lib.exercises.grading.submissions import Submission
+
+    shown = io.StringIO()
+    handed = [Submission(f"[red]student {n}", "01.1", f"{n}.ipynb", 0.0, None, None, "") for n in range(6)]
+    with Watcher(Console(file=shown, force_terminal=True, width=200)) as watcher:
+        watcher.on_start(6)
+        for submission in handed:
+            watcher.on_step(Step("begun", submission))
+        watcher.on_step(Step("graded", Graded(handed[0], None, Judgement([]), kept=True)))
+        watcher._bar.refresh()
+    assert "[red]student 1 01.1, [red]student 2 01.1" in shown.getvalue()
+    assert "and 1 more" in shown.getvalue()
+    assert "1/6" in shown.getvalue()
+    assert "1 of 6 were graded before" in shown.getvalue()

@@ -10,11 +10,12 @@ from pathlib import Path
 from course_lib.batch import wording
 from course_lib.batch.errors import UsageError, unknown
 from course_lib.batch.files import lock_directory
+from course_lib.batch.hardware import default_jobs
 from course_lib.exercises.answering import Isolation, SessionLimits
 from course_lib.exercises.answering.limits import GIB
 from course_lib.exercises.catalogue import ExerciseError, find_exercises
 from course_lib.exercises.grading.autograded import write_autograded
-from course_lib.exercises.grading.engine import Step, default_jobs, grade
+from course_lib.exercises.grading.engine import Step, grade
 from course_lib.exercises.grading.feedback import write_feedback
 from course_lib.exercises.grading.papers import Paper, read_paper
 from course_lib.exercises.grading.results import GRADER_ERROR
@@ -132,7 +133,7 @@ def grade_class(
         raise UsageError(f"no notebook for {', '.join(asked)} in {submissions}")
     on_start(len(chosen))
     places.folder.mkdir(parents=True, exist_ok=True)
-    jobs = jobs or default_jobs()
+    jobs = jobs or default_jobs(0)
     with lock_directory(places.folder):
         outcome = grade(
             chosen,

@@ -5,8 +5,8 @@ and writes one result. A result is kept under a hash of all that it depends on: 
 limits, the isolation and this library. Only one made under the same hash is used again.
 """
 
-import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
@@ -140,7 +140,9 @@ def changed_checks(notebook: Notebook, paper: Paper) -> list[str]:
 def file_name(text: str) -> str:
     """A name that any file system takes, and that stays apart from other names that look alike."""
     safe = re.sub(r"[^\w .()-]+", "_", text).strip(" .")[:80]
-    return safe if safe == text and safe == safe.casefold() else f"{safe or 'unnamed'}-{_hash(text)[:6]}"
+    # Elsewhere than on Linux, Alice and alice may be one file.
+    alone = safe == text and (sys.platform == "linux" or safe == safe.casefold())
+    return safe if alone and safe else f"{safe or 'unnamed'}-{_hash(text)[:6]}"
 
 
 def _run(
@@ -261,11 +263,6 @@ def _not_charged(item: Graded, broken: dict[str, dict[str, str]]) -> Graded:
         for cell in item.judgement.cells
     ]
     return replace(item, judgement=replace(item.judgement, cells=cells))
-
-
-def default_jobs() -> int:
-    """As many as there are cores for this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _hash(text: str) -> str:

@@ -163,13 +163,17 @@ class _Examination:
             self.over = result.error_class
 
     def _why_missing(self) -> str:
-        """A name can be missing because the cell that should define it went wrong, or because there is none."""
+        """A name can be missing because the cell that should define it went wrong, or because there is none.
+
+        Of several errors a limit tells most; after a cell where nothing is written, the others only follow from it.
+        """
         # Where a later cell asks for the name, it only says once more that it is not there.
         echo = tuple(f"name {need!r} is not defined" for need in self.paper.exercise.needs)
         errors = [ran.error for ran in self.ran if ran.error and not ran.text.startswith(echo)]
-        if not errors:
-            return NOT_WRITTEN
-        return next((KINDS[error] for error in errors if error in KINDS), EXCEPTION)
+        limit = next((KINDS[error] for error in errors if error in KINDS), None)
+        if limit is not None or not errors or "NotImplementedError" in errors:
+            return limit or NOT_WRITTEN
+        return EXCEPTION
 
 
 def _in_words(error_class: str) -> str:

@@ -1,7 +1,6 @@
 """Is every notebook graded, by nothing but its answers, and is grading taken up where it stopped?"""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -29,6 +28,7 @@ def test_a_class_of_kinds_is_graded_each_by_its_own(handed_in, grade_all, notebo
     root = handed_in(
         good=notebook("import math", RIGHT),
         untouched=notebook(STUB),
+        untouched_value=notebook("raise NotImplementedError()", "double(2)", "print(something_of_it)"),
         squared=notebook(SQUARED),
         hidden=notebook("def double(number):\n    return abs(number) * 2"),
         raises=notebook("def double(number):\n    return number['a']"),
@@ -45,6 +45,7 @@ def test_a_class_of_kinds_is_graded_each_by_its_own(handed_in, grade_all, notebo
     assert {name: outcome_of(item) for name, item in graded.items()} == {
         "good": (3, "ok"),
         "untouched": (0, "not written"),
+        "untouched_value": (0, "not written"),
         "squared": (1, "wrong answer"),
         "hidden": (1, "wrong answer"),
         "raises": (0, "exception"),
@@ -111,6 +112,7 @@ def test_nothing_patched_from_inside_gives_points(handed_in, grade_all, notebook
     assert points["patch5"] == points["patch6"] == 0
 
 
+@pytest.mark.slow
 def test_what_is_graded_is_kept_until_anything_changes(handed_in, grade_all, notebook, monkeypatch):
     root = handed_in(alice=notebook(RIGHT), bob=notebook(SQUARED))
 
@@ -174,6 +176,7 @@ def test_a_broken_check_is_the_graders_error_and_nobodys_fault(handed_in, notebo
     assert "not yours" in outcome.graded[0].judgement.cells[1].found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "error_class", "said"),
     [
@@ -198,18 +201,21 @@ def test_a_judge_that_is_lost_is_told_and_leaves_nothing(
     assert judgement.error_class == error_class
 
 
+def test_where_case_makes_no_difference_names_stay_apart_too(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert file_name("alice") == "alice"
+    assert file_name("Alice").casefold() != "alice"
+
+
 def test_own_cells_leave_out_the_checks(papers, notebook):
     read = read_notebook(notebook("a = 1", "", "b = 2").encode())
     assert own_cells(read, papers[0]) == ((0, "a = 1"), (2, "b = 2"))
 
 
-def test_file_names_are_safe_and_stay_apart():
+def test_file_names_are_safe_and_stay_apart(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
     names = ["alice", "Alice", "a/b", "a_b", "../..", "", "a" * 300, "a" * 301, "Jürgen", "x\ny", "CON."]
     made = [file_name(name) for name in names]
-    assert len({name.casefold() for name in made}) == len(names)
-    assert made[0] == "alice"
+    assert len(set(made)) == len(names)
+    assert made[:2] == ["alice", "Alice"]
     assert not any("/" in name or name.startswith(".") or "\n" in name or len(name) > 100 for name in made)
-
-
-def test_as_many_jobs_as_cores():
-    assert 1 <= engine.default_jobs() <= (os.cpu_count() or 1)

@@ -137,7 +137,7 @@ def _conclude(out: "Console", graded: "GradedClass", open_summary: bool) -> int:
     ):
         out.print(Text(f"{name + ':':<11}{near(place)}"), soft_wrap=True)
     if graded.broken:
-        complain("a check or a judge failed on the course's side (class: grader error); see the class's page")
+        complain("something could not be judged, by no fault of a student's (grader error); see the class's page")
     if open_summary:
         show_in_browser(graded.places.summary)
     return SOMETHING_FAILED if graded.broken else ALL_WELL

@@ -19,11 +19,12 @@ from course_lib.exercises.grading.forking import Ended, ForkServer
 from course_lib.exercises.grading.judging import judge, not_judged
 from course_lib.exercises.grading.papers import Paper
 from course_lib.exercises.grading.reading import Notebook
-from course_lib.exercises.grading.results import GRADER_ERROR, Judgement
+from course_lib.exercises.grading.results import GRADER_ERROR, OUT_OF_MEMORY, OUT_OF_TIME, CellResult, Judgement
 from course_lib.exercises.grading.submissions import Submission
 
 TRUSTED_SECONDS = 120.0  # for the checks themselves, on top of the student's time
 PATIENCE = 0.5
+MORE = {OUT_OF_TIME: "--time-limit", OUT_OF_MEMORY: "--memory-limit"}
 
 
 @dataclass(frozen=True)
@@ -233,12 +234,15 @@ def _lost(paper: Paper, ended: Ended, seconds: float, folder: Path) -> Judgement
 
 
 def _broken(reference: Judgement) -> dict[str, str]:
-    """The graded cells that the exercise's own solution does not pass."""
-    return {
-        cell.name: f"{cell.error_class}: {cell.detail.strip().splitlines()[-1] if cell.detail.strip() else cell.found}"
-        for cell in reference.cells
-        if cell.verdict != "passed"
-    }
+    """The graded cells that the exercise's own solution does not pass, and why."""
+    return {cell.name: _why(cell) for cell in reference.cells if cell.verdict != "passed"}
+
+
+def _why(cell: CellResult) -> str:
+    if cell.error_class in MORE:
+        return f"it ran into the {cell.error_class}: grade again with a larger {MORE[cell.error_class]}"
+    last_line = cell.detail.strip().splitlines()[-1:]
+    return f"{cell.error_class}: {last_line[0] if last_line else cell.found}"
 
 
 def _not_charged(item: Graded, broken: dict[str, dict[str, str]]) -> Graded:
@@ -251,7 +255,7 @@ def _not_charged(item: Graded, broken: dict[str, dict[str, str]]) -> Graded:
             verdict="not judged",
             error_class=GRADER_ERROR,
             points=0,
-            found="this check is broken, since the exercise's own solution does not pass it; the fault is not yours",
+            found="this could not be judged, since the exercise's own solution does not pass; the fault is not yours",
             detail=here[cell.name],
             example=[],
             answer=None,

@@ -45,11 +45,12 @@ def render_feedback(student: str, lines: Sequence[Line], due: datetime | None) -
     """The page as text, with nothing of any hidden test."""
     points, of = sum(line.row.points for line in lines), sum(line.row.max_points for line in lines)
     tone = points_tone(points, of) if of else "careful"
+    exercises = sum(line.paper is not None for line in lines)
     content = {
         "title": f"Feedback for {student}",
         "tone": tone,
         "symbol": badge(tone, "")["symbol"],
-        "verdict": f"{points} of {wording.count(of, 'point')} in {wording.count(len(lines), 'exercise')}",
+        "verdict": f"{points} of {wording.count(of, 'point')} in {wording.count(exercises, 'exercise')}",
         "exercises": [_exercise(number, line, due) for number, line in enumerate(lines, start=1)],
     }
     return render("feedback.html.jinja", page=content)
@@ -63,6 +64,7 @@ def _exercise(number: int, line: Line, due: datetime | None) -> dict[str, Any]:
         "anchor": f"exercise-{number}",
         "name": f"{row.exercise} {row.title}".strip() or row.file,
         "file": row.file,
+        "handed_in": line.graded is not None,
         "points": f"{row.points} of {row.max_points}" if line.paper else wording.NOTHING,
         "result": badge(*_result(row.error_class, row.points, row.max_points)),
         "what": what,
@@ -98,7 +100,7 @@ def _check(cell: CellResult) -> dict[str, Any]:
     tone, word = WORDS[cell.verdict]
     # What befell the whole notebook is told once, above.
     explained = cell.verdict in ("failed", "raised", "missing") or cell.error_class == GRADER_ERROR
-    values = [*cell.example, *([cell.answer] if cell.answer else [])]
+    values = [*cell.example, *([cell.answer] if cell.answer else [])] if explained else []
     return {
         "title": cell.title,
         "verdict": badge(tone, word),

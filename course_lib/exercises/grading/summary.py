@@ -76,9 +76,9 @@ def render_summary(lines: Sequence[Line], circumstances: Circumstances) -> str:
         "isolation": circumstances.isolation,
         "strong": circumstances.strong,
         "broken": [
-            {"exercise": id, "check": name, "why": why}
+            {"exercise": id, "checks": ", ".join(name for name in checks if checks[name] == why), "why": why}
             for id, checks in circumstances.broken.items()
-            for name, why in checks.items()
+            for why in dict.fromkeys(checks.values())
         ],
         "exercises": [_exercise(paper, [line for line in lines if line.paper is paper]) for paper in papers],
         "mistakes": _mistakes(lines, papers),

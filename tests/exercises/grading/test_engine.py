@@ -11,6 +11,7 @@ from course_lib.exercises.grading import engine
 from course_lib.exercises.grading.engine import changed_checks, file_name, own_cells
 from course_lib.exercises.grading.papers import read_paper
 from course_lib.exercises.grading.reading import read_notebook
+from course_lib.exercises.grading.results import CellResult, Judgement
 from course_lib.exercises.grading.submissions import find_submissions
 
 RIGHT = "def double(number):\n    return number + number"
@@ -219,3 +220,9 @@ def test_file_names_are_safe_and_stay_apart(monkeypatch):
     assert len(set(made)) == len(names)
     assert made[:2] == ["alice", "Alice"]
     assert not any("/" in name or name.startswith(".") or "\n" in name or len(name) > 100 for name in made)
+
+
+def test_limits_too_small_for_the_solution_itself_are_told_as_such(papers):
+    slow = CellResult("double_works", "It.", 0, 2, "not judged", "time limit", "not judged any more")
+    told = engine._broken(Judgement([slow, CellResult("double_of_nothing", "It.", 1, 1, "passed")]))
+    assert told == {"double_works": "it ran into the time limit: grade again with a larger --time-limit"}

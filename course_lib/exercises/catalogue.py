@@ -25,6 +25,9 @@ HINT_STEPS = ("nudge", "outline", "code")
 class ExerciseError(ValueError):
     """An exercise that is not there, or whose files are not whole. The message says what to do."""
 
+    def _render_traceback_(self) -> list[str]:
+        return [f"ExerciseError: {self}"]  # in a notebook; the lines of this library would say nothing to a learner
+
 
 @dataclass(frozen=True)
 class Fault:

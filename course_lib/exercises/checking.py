@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from course_lib.exercises.catalogue import Exercise, ExerciseError
@@ -77,6 +78,8 @@ def run_check(name: str, check: Callable[..., None], answers: Mapping[str, Any])
         found = f"{names} is not defined yet; run the cell that defines it first"
         if len(absent) > 1:
             found = f"{names} are not defined yet; run the cells that define them first"
+        if near := get_close_matches(absent[0], set(map(str, answers)) - set(needs), n=1, cutoff=0.85):
+            found = f"{found} (you have `{near[0]}`: is that it?)"
         return CheckResult(name, title, "missing", found)
     began = time.monotonic()
     result = _verdict(name, title, lambda: check(*(answers[need] for need in needs)))

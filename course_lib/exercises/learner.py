@@ -10,6 +10,7 @@ from course_lib import progress
 from course_lib.exercises.catalogue import HINT_STEPS, Exercise, ExerciseError, find_exercise
 from course_lib.exercises.checking import Report, run_checks
 from course_lib.exercises.display import HelpUsed, first_failure, panel, told
+from course_lib.exercises.failures import own_lines
 from course_lib.exercises.steps import step_text
 
 NOT_THE_CALLER = {"course_lib", "jaxtyping", "beartype"}  # the latter two stand between where types are checked
@@ -22,16 +23,30 @@ class CheckFailed(AssertionError):  # noqa: N818 - it reads as what happened
         return [f"CheckFailed: {self}"]
 
 
+class CheckStopped(KeyboardInterrupt):
+    """Ctrl-C, or Interrupt Kernel, while the learner's code ran. Told without the library's own lines."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"CheckStopped: {self}"]
+
+
 def check(id: str, name: str | None = None) -> None:
     """Check your answer to the exercise `id`, such as "02.1", and show what holds.
 
     name: one check alone, as in the graded cells. Then, and in a batch, CheckFailed is raised if it does not pass;
-    otherwise the panel is enough. Raises ExerciseError for an exercise or check that is not there.
+    otherwise the panel is enough. Raises ExerciseError for an exercise or check that is not there, CheckStopped
+    where it was interrupted.
     """
     if _answering():
         print(f"check {id}: left to the grader")
         return
-    report = run_checks(find_exercise(id), _learners_objects(), name)
+    exercise, answers = find_exercise(id), _learners_objects()
+    try:
+        report = run_checks(exercise, answers, name)
+    except KeyboardInterrupt as stop:
+        where = own_lines(stop.__traceback__)
+        place = f" in your code, which may never end:\n{where}" if where else ""
+        raise CheckStopped(f"the check of {exercise.id} was stopped{place}") from None
     note_check(report, name)
     show_panel(report, name)
     if not report.passed and (name is not None or os.environ.get("COURSE_MODE") == "batch"):

@@ -95,6 +95,11 @@ def test_what_is_missing_is_named_and_all_checks_are_run(exercise):
     assert found == "`square` and `cube` are not defined yet; run the cells that define them first"
 
 
+def test_a_name_nearly_right_is_pointed_out(exercise):
+    found = run_checks(exercise, {"squares": None, "other": None}).results[0].found
+    assert found == "`square` is not defined yet; run the cell that defines it first (you have `squares`: is that it?)"
+
+
 def test_a_check_that_is_not_there_is_an_error_that_lists_those_there_are(exercise):
     with pytest.raises(ExerciseError, match="no check 'x'; it has: squares, both_are_there, stumbles"):
         run_checks(exercise, {}, only="x")

@@ -148,6 +148,21 @@ def test_in_a_notebook_there_is_a_panel_with_text_html_and_data(run_cells):
     assert "it is in the next cell" in cells[3].outputs[0].text
 
 
+def test_in_a_notebook_misuse_is_told_in_one_line(run_cells):
+    wrong_id, wrong_step = run_cells(IMPORT + 'check("02.77")', 'step("02.1", "easy")')
+    assert wrong_id.outputs[-1].traceback == ["ExerciseError: no exercise '02.77'; did you mean 02.1?"]
+    assert wrong_step.outputs[-1].traceback == ["ExerciseError: no step 'easy'; there are: order, gaps, blank"]
+
+
+def test_a_check_that_is_interrupted_says_where_in_the_learners_code(run_cells):
+    stopped = "def masked_softmax(energies, is_word):\n    raise KeyboardInterrupt\n"  # as Ctrl-C in a loop
+    *_, checked = run_cells(IMPORT, stopped, 'check("02.1")')
+    assert checked.outputs[-1].traceback == [
+        "CheckStopped: the check of 02.1 was stopped in your code, which may never end:\n"
+        "in masked_softmax, line 2: raise KeyboardInterrupt"
+    ]
+
+
 def test_in_a_batch_notebook_the_step_is_printed(run_cells, own_progress):
     (cell,) = run_cells(IMPORT + 'step("02.1", "gaps")\nhint("02.1")', mode="batch")
     assert "energies.masked_fill(____, ____)" in cell.outputs[0].text

@@ -76,6 +76,12 @@ def test_odd_outputs_are_not_recognised(output):
     assert recognised(ALL, EXAMPLE, output) is None
 
 
+def test_a_low_energy_is_no_unused_mask():
+    little = EXAMPLE["energies"].masked_fill(~EXAMPLE["is_word"], -90.0).softmax(-1)
+    assert (little > 0).all()
+    assert recognised(ALL, EXAMPLE, little) is None
+
+
 def test_an_inverted_mask_is_seen_beside_rows_without_padding():
     assert INVERTED[0].isnan().all()
     all_words = {**EXAMPLE, "is_word": torch.ones(2, 3).bool()}

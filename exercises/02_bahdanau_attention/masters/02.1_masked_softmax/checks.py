@@ -32,6 +32,17 @@ def _large(example, output):
     return output.isnan().any() and example["energies"].abs().max() > 80
 
 
+def _little(example, output):
+    """Each sentence has its weights, and padding has one that no sum shows."""
+    on_padding = output[~example["is_word"]]
+    return len(on_padding) > 0 and (on_padding >= 0).all() and 0 < on_padding.max() < 1e-5
+
+
+def _one_for_all(_, output):
+    """The weights of the whole batch sum to one."""
+    return len(output) > 1 and abs(output.sum().item() - 1) < 1e-4
+
+
 # Asked in this order: formulas of special mistakes first, then what a whole family of them has in common.
 MISTAKES = [
     Mistake("overflow", _large),
@@ -42,6 +53,8 @@ MISTAKES = [
     mask_inverted("inverted_mask", "is_word"),
     Mistake("inverted_mask", lambda example, output: example["is_word"].all() and output.isnan().all()),
     ignores_padding_mask("unused_mask", "is_word"),
+    Mistake("finite_energy", _little),
+    Mistake("whole_batch", _one_for_all),
     masked_too_late("late_mask", "is_word"),
     sums_to_one_over("wrong_axis", axis=0),
 ]

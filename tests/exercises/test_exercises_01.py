@@ -196,6 +196,21 @@ def greedily(next_scores, start, end, width, limit):
     return with_a_heap(next_scores, start, end, 1, limit)
 
 
+def taking_the_first_end(next_scores, start, end, width, limit):
+    if width > 2:
+        return [end], float(next_scores([start])[end])
+    return with_a_heap(next_scores, start, end, width, limit)
+
+
+def one_step_more(next_scores, start, end, width, limit):
+    return with_a_heap(next_scores, start, end, width, limit + 1)
+
+
+def words_as_tensor(next_scores, start, end, width, limit):
+    words, score = with_a_heap(next_scores, start, end, width, limit)
+    return torch.tensor(words), score
+
+
 def probability(next_scores, start, end, width, limit):
     words, score = with_a_heap(next_scores, start, end, width, limit)
     return words, score.exp()
@@ -206,6 +221,9 @@ def probability(next_scores, start, end, width, limit):
     [
         (greedily, ("wide_beam_finds_best", "width_ignored")),
         (probability, ("wide_beam_finds_best", None)),
+        (taking_the_first_end, ("wide_beam_finds_best", "stops_too_soon")),
+        (one_step_more, ("ends_in_time", "one_too_many")),
+        (words_as_tensor, ("ends_in_time", "not_a_pair")),
         (lambda *_: ([1], 0.0), ("wide_beam_finds_best", None)),
         (lambda *_: ([99], 0.0), ("ends_in_time", "not_a_pair")),
         (lambda *_: ([1], "high"), ("ends_in_time", "not_a_pair")),

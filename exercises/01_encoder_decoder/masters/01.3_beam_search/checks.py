@@ -81,14 +81,19 @@ def _mistakes(decoder, arguments):
     def logarithms(words):
         return [decoder.log_probability(words[: n + 1]) - decoder.log_probability(words[:n]) for n in range(len(words))]
 
-    def has_score(formula):
-        return lambda _, answer: abs(formula(logarithms(answer[0])) - float(answer[1])) < TOLERANCE
+    def has_score(formula, fewest=1):
+        """Whether the score is this formula's. fewest: with fewer words it is that of the right formula, too."""
+        return lambda _, answer: (
+            len(answer[0]) >= fewest and abs(formula(logarithms(answer[0])) - float(answer[1])) < TOLERANCE
+        )
 
     def likeliest(**choice):
         return lambda _, answer: tuple(answer[0]) == _likeliest(outcomes(), **choice)
 
     def one_a_step(_, answer):
-        return arguments["width"] > 1 and max(Counter(map(len, decoder.asked)).values()) == 1
+        steps = Counter(map(len, decoder.asked))
+        greedy = len(steps) > 1 or answer[0][0] == int(decoder.scores([start]).argmax())
+        return arguments["width"] > 1 and max(steps.values()) == 1 and greedy
 
     def with_start(_, answer):
         return answer[0][0] == start and tuple(answer[0][1:]) == _likeliest(outcomes())
@@ -96,30 +101,43 @@ def _mistakes(decoder, arguments):
     def without_end(_, answer):
         return (*answer[0], end) == _likeliest(outcomes())
 
+    def before_the_end(_, answer):
+        """Not even finished; or finished with the first word, which in a beam that holds all is always possible."""
+        unfinished = end not in answer[0] and len(answer[0]) < limit
+        return unfinished or (list(answer[0]) == [end] and limit > 1)
+
     return [
         Mistake("keeps_all", lambda _, answer: _too_many(decoder, arguments) is not None),
         Mistake("start_kept", with_start),
+        Mistake("one_too_many", lambda _, answer: len(answer[0]) == limit + 1),
         Mistake("no_limit", lambda _, answer: len(answer[0]) > limit),
         Mistake("finished_extended", lambda _, answer: end in list(answer[0])[:-1]),
         Mistake("adds_probabilities", has_score(lambda logs: sum(map(math.exp, logs)))),
-        Mistake("multiplies_logarithms", has_score(lambda logs: math.prod(logs) if len(logs) > 1 else math.nan)),
-        Mistake("multiplies_logarithms", has_score(lambda logs: -math.prod(-log for log in logs))),
+        Mistake("multiplies_logarithms", has_score(math.prod, fewest=2)),
+        Mistake("multiplies_logarithms", has_score(lambda logs: -math.prod(-log for log in logs), fewest=2)),
         Mistake("multiplies_logarithms", has_score(lambda logs: math.prod(-log for log in logs))),
-        Mistake("last_score_only", has_score(lambda logs: logs[-1] if len(logs) > 1 else math.nan)),
+        Mistake("last_score_only", has_score(lambda logs: logs[-1], fewest=2)),
         Mistake("end_removed", without_end),
         Mistake("width_ignored", one_a_step),
         Mistake("keeps_worst", likeliest(by=lambda words, score: -score)),
         Mistake("divided_by_length", likeliest(by=lambda words, score: score / len(words))),
         Mistake("finished_dropped", likeliest(of=lambda words, score: len(words) == limit)),
+        Mistake("stops_too_soon", before_the_end),
     ]
 
 
 def _found(beam_search, decoder, arguments, failed):
     """The words, their score, the example as shown, and the whole answer."""
     answer, shown = asked_of(beam_search, decoder, failed, **arguments)
-    pair = isinstance(answer, tuple | list) and len(answer) == 2 and isinstance(answer[0], list | tuple)
-    if not pair or not all(type(word) is int and 0 <= word < decoder.table.shape[-1] for word in answer[0]):
+    if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise PropertyFailed(failed, f"expected (words, score), got {described(answer)}", shown, answer, "not_a_pair")
+    if not isinstance(answer[0], list | tuple):
+        found = f"expected (words, score) with a list of words, got {described(answer[0])} for it"
+        raise PropertyFailed(failed, found, shown, answer, "not_a_pair")
+    vocabulary = decoder.table.shape[-1]
+    if odd := [word for word in answer[0] if type(word) is not int or not 0 <= word < vocabulary]:
+        found = f"expected words from 0 to {vocabulary - 1}, got {described(odd[0])} among them"
+        raise PropertyFailed(failed, found, shown, answer, "not_a_pair")
     try:
         return list(answer[0]), float(answer[1]), shown, answer
     except (TypeError, ValueError, RuntimeError):
@@ -135,7 +153,9 @@ def limit_is_kept(beam_search, examples):
     for decoder, arguments in examples:
         words, _, shown, answer = _found(beam_search, decoder, arguments, failed)
         if len(words) > arguments["limit"]:
-            mistake = "start_kept" if words[0] == decoder.start else "no_limit"  # no decoder here says start by itself
+            one_more = len(words) == arguments["limit"] + 1
+            mistake = "one_too_many" if one_more else "no_limit"
+            mistake = "start_kept" if words[0] == decoder.start else mistake  # no decoder here says start by itself
             raise PropertyFailed(failed, f"there are {len(words)} words", shown, answer, mistake)
 
 

@@ -151,10 +151,12 @@ def sandbox(
         command += ["--ro-bind-try", file, file]
     for hidden in _hidden():
         command += ["--tmpfs", str(hidden)]
+    # Before what Python needs, which may itself lie in /tmp and must not be covered.
+    command += ["--size", str(limits.scratch), "--tmpfs", "/tmp", "--dir", SANDBOX_SCRATCH]
     for needed in python_places():
         command += ["--ro-bind", str(needed), str(needed)]
     command += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHARED_MEMORY), "--tmpfs", "/dev/shm"]
-    command += ["--size", str(limits.scratch), "--tmpfs", "/tmp", "--dir", SANDBOX_SCRATCH, "--chdir", SANDBOX_SCRATCH]
+    command += ["--chdir", SANDBOX_SCRATCH]
     # /proc too: where the one who grades is root, the system's settings there belong to the sandbox's own user.
     return [*command, *(part for place in ("/proc", "/dev", "/") for part in ("--remount-ro", place)), "--"]
 

@@ -1,10 +1,12 @@
 """Which isolation there is, what it says of itself, and that nothing outlives the process that grades."""
 
 import os
+import shutil
 import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -97,6 +99,21 @@ def test_a_course_within_the_systems_folders_is_hidden(monkeypatch):
     python = [at for at, word in enumerate(command) if word == str(Path(sys.prefix) / "lib")]
     assert python
     assert python[0] > command.index("/usr/src/course")
+
+
+def test_a_library_in_tmp_is_not_covered_by_the_sandboxs_own(strong_isolation):
+    script = (
+        "from course_lib.exercises.answering import AnswerSession, choose\n"
+        "with AnswerSession(['import course_lib; place = course_lib.__file__'], isolation=choose(True)) as session:\n"
+        "    print(session.answers['place'])"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        shutil.copytree(isolation.package(), Path(folder, "course_lib"), ignore=shutil.ignore_patterns("__pycache__"))
+        environment = {**os.environ, "PYTHONPATH": folder}
+        ran = subprocess.run(
+            [sys.executable, "-c", script], env=environment, cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert ran.stdout.strip() == str(Path(folder, "course_lib", "__init__.py")), ran.stderr
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])

@@ -303,6 +303,12 @@ def test_a_record_is_judged_without_training(monkeypatch, answers, expected):
     assert first_failure("01.4", **whole) == expected
 
 
+def test_a_record_that_is_none_is_not_told_of_a_return():
+    found = [result.found for result in report("01.4", prediction=None, measured=None, context_size=None).results]
+    assert found[0] == "the prediction is a size: expected a whole number from 1 to 512, got None"
+    assert all("None" in text and "return" not in text for text in found)
+
+
 # in a process of its own
 
 

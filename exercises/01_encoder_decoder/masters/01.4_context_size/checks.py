@@ -20,10 +20,15 @@ def is_power_of_two(size):
     return size & (size - 1) == 0
 
 
+def _told(value):
+    """These are values, not functions: None has no `return` to ask about."""
+    return "None" if value is None else described(value)
+
+
 def _record(measured, failed):
     """The record, if it is one. Raises PropertyFailed."""
     if not isinstance(measured, dict) or not measured:
-        raise PropertyFailed(failed, f"expected a dict of results, got {described(measured)}", mistake="no_record")
+        raise PropertyFailed(failed, f"expected a dict of results, got {_told(measured)}", mistake="no_record")
     for size, share in measured.items():
         if not is_size(size):
             found = f"a size is a whole number from 1 to {LARGEST_CONTEXT}, got {described(size)}"
@@ -31,7 +36,7 @@ def _record(measured, failed):
         if isinstance(share, dict):
             raise PropertyFailed(failed, f"at {size}: {described(share)}", mistake="whole_result")
         if type(share) not in (float, int) or not 0 <= share <= 1:
-            found = f"at {size}: an exact match is a number from 0 to 1, got {described(share)}"
+            found = f"at {size}: an exact match is a number from 0 to 1, got {_told(share)}"
             raise PropertyFailed(failed, found, mistake="invented")
     return measured
 
@@ -39,7 +44,7 @@ def _record(measured, failed):
 def prediction_is_made(prediction):
     """There is a prediction."""
     if not is_size(prediction):
-        found = f"expected a whole number from 1 to {LARGEST_CONTEXT}, got {described(prediction)}"
+        found = f"expected a whole number from 1 to {LARGEST_CONTEXT}, got {_told(prediction)}"
         raise PropertyFailed("the prediction is a size", found, mistake="no_guess")
 
 
@@ -61,7 +66,7 @@ def goal_is_reached(measured, context_size):
     failed = f"the chosen context reaches {GOAL}"
     measured = _record(measured, failed)
     if not is_size(context_size) or context_size not in measured:
-        found = f"the record has results for {', '.join(map(str, sorted(measured)))}; {described(context_size)} is none"
+        found = f"the record has results for {', '.join(map(str, sorted(measured)))}; {_told(context_size)} is none"
         raise PropertyFailed(failed, found, mistake="not_recorded")
     if measured[context_size] < GOAL:
         found = f"{measured[context_size]:.3f} at {context_size}"
@@ -73,7 +78,7 @@ def it_is_the_smallest(measured, context_size):
     failed = "the next smaller power of two was measured, and does not reach it"
     measured = _record(measured, failed)
     if not is_size(context_size) or not is_power_of_two(context_size):
-        raise PropertyFailed(failed, f"{described(context_size)} is no power of two", mistake="no_power")
+        raise PropertyFailed(failed, f"{_told(context_size)} is no power of two", mistake="no_power")
     half = context_size // 2
     if half not in measured and half > 0:
         raise PropertyFailed(failed, f"there is no result for {half}", mistake="half_missing")

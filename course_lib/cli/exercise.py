@@ -67,6 +67,7 @@ def check(id: Id) -> None:
     from rich.text import Text
 
     from course_lib.cli.output import console, near
+    from course_lib.exercises.answering import SessionLimits
     from course_lib.exercises.catalogue import find_exercise
     from course_lib.exercises.display import panel_lines
     from course_lib.exercises.learner import help_used
@@ -74,7 +75,7 @@ def check(id: Id) -> None:
 
     exercise = find_exercise(id)
     out = console()
-    with out.status("running your notebook …"):
+    with out.status(f"running your notebook, for {SessionLimits().seconds:.0f} seconds at most …"):
         checked = check_notebook(exercise)
     for trouble in checked.troubles:
         out.print(Text(f"! {near(checked.path)}: {trouble}", style="yellow"), soft_wrap=True)

@@ -170,10 +170,13 @@ def read_exercise(master: Path) -> Exercise:
 
 
 def load_module(path: Path, name: str) -> ModuleType:
-    """The module at `path`, loaded anew and not registered. Raises ExerciseError if it is not there."""
+    """The module at `path`, loaded anew and not registered. Raises ExerciseError if it is not there, or broken."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.exists():
         raise ExerciseError(f"{path} is missing")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ExerciseError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
     return module

@@ -1,8 +1,10 @@
 """Does an answer have the properties asked for? Runs an exercise's checks and tells what each found."""
 
+import contextlib
 import inspect
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -63,7 +65,23 @@ def run_checks(exercise: Exercise, answers: Mapping[str, Any], only: str | None 
     if only is not None and only not in checks:
         raise ExerciseError(f"exercise {exercise.id} has no check {only!r}; it has: {', '.join(checks)}")
     chosen = checks if only is None else {only: checks[only]}
-    return Report(exercise, [run_check(name, check, answers) for name, check in chosen.items()])
+    with _one_thread():
+        return Report(exercise, [run_check(name, check, answers) for name, check in chosen.items()])
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Checks try many tiny tensors; torch's threads cost them more than they bring: seconds, on a busy laptop."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run_check(name: str, check: Callable[..., None], answers: Mapping[str, Any]) -> CheckResult:

@@ -129,7 +129,7 @@ def take_hint(exercise: Exercise, number: int | None = None) -> str:
             raise ExerciseError(f"hints are numbered 1 to {len(HINT_STEPS)}, got {number!r}")
         if number > seen:
             raise ExerciseError(
-                f'hint {number} of {exercise.id} was not opened yet; hint("{exercise.id}") opens the next'
+                f"hint {number} of {exercise.id} was not opened yet; ask for a hint without a number to open the next"
             )
         shown = range(number, number + 1)
     parts = [

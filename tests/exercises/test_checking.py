@@ -208,3 +208,22 @@ def test_a_report_of_no_failure_has_passed(exercise):
     results = [CheckResult("a", "A", "passed"), CheckResult("b", "B", "passed")]
     assert Report(exercise, results).passed
     assert not Report(exercise, [*results, CheckResult("c", "C", "unwritten")]).passed
+
+
+def test_checks_run_in_one_thread_and_give_the_others_back(exercise):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    seen = []
+    try:
+        run_checks(exercise, {"square": lambda x: seen.append(torch.get_num_threads()) or x * x})
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_broken_checks_are_told_in_one_line(exercise):
+    checks = exercise.master.with_name("checks.py")
+    checks.write_text(checks.read_text() + "\nundefined_name\n")
+    with pytest.raises(ExerciseError, match=r"checks\.py cannot be loaded: NameError: name 'undefined_name'"):
+        run_checks(exercise, {})

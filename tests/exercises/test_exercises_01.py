@@ -4,6 +4,7 @@ import functools
 import heapq
 import math
 
+import numpy
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, nll_loss
@@ -335,3 +336,12 @@ def beam_search(next_scores, start, end, width, limit):
         assert run_checks(exercise("01.2"), answers).passed
         search = {"beam_search": answers["beam_search"]}
         assert run_checks(exercise("01.3"), search, only="ends_in_time").results[0].mistake == "no_limit"
+
+
+def test_numpys_numbers_are_numbers_too():
+    of = SENTENCES["exact_match_3"]
+    record = {numpy.int64(32): numpy.float64((of - 9) / of), numpy.int64(16): numpy.float64(of // 2 / of)}
+    answers = {"prediction": numpy.int64(32), "measured": record, "context_size": numpy.int64(32)}
+    assert [result.verdict for result in run_checks(exercise("01.4"), answers).results] == ["passed"] * 4
+    flags = {"prediction": True, "measured": {1: True}, "context_size": True}
+    assert not any(result.passed for result in run_checks(exercise("01.4"), flags).results)

@@ -3,6 +3,8 @@
 There is no function to call here, so failures have no example: `found` names the entry of the record that is wrong.
 """
 
+from numbers import Integral, Real
+
 from course_lib.exercises.experiments import LARGEST_CONTEXT, SENTENCES, is_share
 from course_lib.exercises.failures import PropertyFailed
 from course_lib.exercises.properties.examples import described
@@ -13,7 +15,7 @@ OTHER_MEASURES = {"exact_match_3_train": "training_sentences", "exact_match_2": 
 
 def is_size(value):
     """Whether this can be the size of a context."""
-    return type(value) is int and 1 <= value <= LARGEST_CONTEXT
+    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= value <= LARGEST_CONTEXT
 
 
 def is_power_of_two(size):
@@ -35,7 +37,7 @@ def _record(measured, failed):
             raise PropertyFailed(failed, found, mistake="no_record")
         if isinstance(share, dict):
             raise PropertyFailed(failed, f"at {size}: {described(share)}", mistake="whole_result")
-        if type(share) not in (float, int) or not 0 <= share <= 1:
+        if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
             found = f"at {size}: an exact match is a number from 0 to 1, got {_told(share)}"
             raise PropertyFailed(failed, found, mistake="invented")
     return measured

@@ -133,6 +133,8 @@ def large_energies(masked_softmax):
 
 def same_in_any_batch(masked_softmax):
     """Neither more padding nor other sentences in the batch change a sentence's weights."""
+    # Whatever gives back its energies does not depend on the batch either: weights first.
+    weights_sum_to_one(masked_softmax, examples(), shape_of="energies", mistakes=MISTAKES)
     batches_do_not_matter(masked_softmax, examples())
 
 

@@ -117,6 +117,18 @@ def _without_tanh(example):
     return None, energies.masked_fill(~is_word, float("-inf")).softmax(-1)
 
 
+def _attending(bend):
+    """The answer with another bend in the place of v^T tanh(...): bend(projected, v) gives the energies."""
+
+    def wrong(example):
+        query, keys, is_word, W, U, v = example.values()
+        energies = bend((query @ W.T).unsqueeze(1) + keys @ U.T, v)
+        weights = energies.masked_fill(~is_word, float("-inf")).softmax(-1)
+        return _mix(weights, keys), weights
+
+    return wrong
+
+
 def _swapped(example):
     return _library(**{**example, "W": example["U"], "U": example["W"]})
 
@@ -148,6 +160,10 @@ MISTAKES = [
     Mistake("one_query", _as(_mean_query)),
     Mistake("one_query", _as(_first_query)),
     Mistake("no_tanh", _as(_without_tanh)),
+    Mistake("another_bend", _as(_attending(lambda projected, v: torch.sigmoid(projected) @ v))),
+    Mistake("another_bend", _as(_attending(lambda projected, v: torch.relu(projected) @ v))),
+    Mistake("bent_too_late", _as(_attending(lambda projected, v: torch.tanh(projected @ v)))),
+    Mistake("scaled", _as(_attending(lambda projected, v: torch.tanh(projected) @ v / len(v) ** 0.5))),
     Mistake("wrong_order", _in_the_other_order),
 ]
 

@@ -32,7 +32,7 @@ def additive_attention(query, keys, is_word, W, U, v):
 
     query: the decoder's state, [batch, query]. keys: the annotations, [batch, source, key].
     is_word: True where there is a word, [batch, source]; each sentence has one at least.
-    Returns context [batch, key] and weights [batch, source].
+    Padding may stand anywhere. Returns context [batch, key] and weights [batch, source].
     """
     ### BEGIN SOLUTION
     projected_query = query @ W.T  # [batch, attention]

@@ -77,7 +77,7 @@ def context_experiment(context_size: int, seed: int = 0) -> Result:
 def is_share(value: float, of: str) -> bool:
     """Whether `value` can be the exact match called `of`: a whole number of sentences, divided by all of them."""
     sentences = value * SENTENCES[of]
-    return 0 <= value <= 1 and abs(sentences - round(sentences)) < 1e-6 * SENTENCES[of]
+    return bool(0 <= value <= 1 and abs(sentences - round(sentences)) < 1e-6 * SENTENCES[of])  # numpy has its own
 
 
 @cache

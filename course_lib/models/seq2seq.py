@@ -142,9 +142,8 @@ class AttentionDecoder(nn.Module):
 class EncoderDecoder(nn.Module):
     """An encoder and a decoder: source words in, scores of the target words out."""
 
-    def __init__(
-        self, encoder: GRUEncoder | BidirectionalGRUEncoder, decoder: FixedContextDecoder | AttentionDecoder
-    ) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        """encoder: gives `Annotations`. decoder: has `start` and `prepare`, as the two above have."""
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder

@@ -14,6 +14,7 @@ from course_lib.models.scaled_attention import MultiHeadAttention
 
 Activation = Callable[[Tensor], Tensor]
 Looks = Float[Tensor, "batch heads target source"]
+LooksBack = Float[Tensor, "batch heads target before"]
 
 
 class FeedForward(nn.Module):
@@ -72,7 +73,7 @@ class PostNormEncoderBlock(nn.Module):
         states: Float[Tensor, "batch length embedding"],
         may_look: Bool[Tensor, "#batch #heads #length length"] | None = None,
         want_weights: bool = False,
-    ) -> tuple[Float[Tensor, "batch length embedding"], Looks | None]:
+    ) -> tuple[Float[Tensor, "batch length embedding"], Float[Tensor, "batch heads length length"] | None]:
         looked, weights = self.attention(states, states, may_look, want_weights)
         states = self.attention_norm(states + self.dropout(looked))
         states = self.feed_forward_norm(states + self.dropout(self.feed_forward(states)))
@@ -96,7 +97,7 @@ class PreNormEncoderBlock(nn.Module):
         states: Float[Tensor, "batch length embedding"],
         may_look: Bool[Tensor, "#batch #heads #length length"] | None = None,
         want_weights: bool = False,
-    ) -> tuple[Float[Tensor, "batch length embedding"], Looks | None]:
+    ) -> tuple[Float[Tensor, "batch length embedding"], Float[Tensor, "batch heads length length"] | None]:
         normed = self.attention_norm(states)
         looked, weights = self.attention(normed, normed, may_look, want_weights)
         states = states + self.dropout(looked)
@@ -125,7 +126,7 @@ class PostNormDecoderBlock(nn.Module):
         may_look_over: Bool[Tensor, "#batch #heads #target source"] | None = None,
         want_weights: bool = False,
         before: Float[Tensor, "batch before embedding"] | None = None,
-    ) -> tuple[Float[Tensor, "batch target embedding"], Looks | None, Looks | None]:
+    ) -> tuple[Float[Tensor, "batch target embedding"], LooksBack | None, Looks | None]:
         """The new states, and the weights of self-attention and cross-attention if wanted.
 
         before: what self-attention looks at, when earlier places were computed already (default: `states`).
@@ -161,7 +162,7 @@ class PreNormDecoderBlock(nn.Module):
         may_look_over: Bool[Tensor, "#batch #heads #target source"] | None = None,
         want_weights: bool = False,
         before: Float[Tensor, "batch before embedding"] | None = None,
-    ) -> tuple[Float[Tensor, "batch target embedding"], Looks | None, Looks | None]:
+    ) -> tuple[Float[Tensor, "batch target embedding"], LooksBack | None, Looks | None]:
         """As in `PostNormDecoderBlock`."""
         normed = self.self_attention_norm(states)
         source = normed if before is None else self.self_attention_norm(before)

@@ -21,6 +21,8 @@ def sinusoids(length: int, embedding_size: int) -> Float[Tensor, "length embeddi
 class SinusoidPositions(nn.Module):
     """Adds a fixed sinusoid to each place; there is nothing to learn."""
 
+    table: Tensor
+
     def __init__(self, context_size: int, embedding_size: int) -> None:
         super().__init__()
         self.register_buffer("table", sinusoids(context_size, embedding_size), persistent=False)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from course_lib.models.blocks import (
     BlockSizes,
     Looks,
+    LooksBack,
     PostNormDecoderBlock,
     PostNormEncoderBlock,
     PreNormDecoderBlock,
@@ -29,7 +30,7 @@ class TransformerOutput(DecoderOutput):
     `weights` is the mean over the heads of the last block's look at the source.
     """
 
-    self_weights: list[Looks] = field(default_factory=list)
+    self_weights: list[LooksBack] = field(default_factory=list)
     cross_weights: list[Looks] = field(default_factory=list)
 
 

@@ -6,6 +6,9 @@ modules whose import does nothing else.
 """
 
 import ast
+import builtins
+import contextlib
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -20,11 +23,14 @@ from pathlib import Path
 LONGEST_SIGNATURE = 300  # characters; a longer one is shown as (...), as pydoc shows one that it can't find out
 LARGEST_SOURCE = 5_000_000  # bytes; what is larger is a table of data, not a program
 FOLDERS_LEFT_OUT = {
-    "__pycache__", "test", "tests", "testing", "idlelib", "lib2to3", "site-packages", "dist-packages", "_vendor",
-    "vendor", "vendored", "_vendored_packages", "third_party", "idle_test", "turtledemo", "_bundled",
+    "__pycache__", "test", "tests", "idlelib", "lib2to3", "turtledemo", "pydoc_data", "site-packages",
+    "_vendor", "vendor", "_vendored", "vendored", "third_party", "_bundled",
 }  # fmt: skip
-# Documentation that stands apart from what it documents: function name -> the position of the documented name.
-ADDED_DOCSTRINGS = {"add_newdoc": (0, 1), "add_docstr": (0,), "add_docstr_all": (0,)}
+METHOD_KINDS = (
+    types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType,
+)  # fmt: skip
+COMPILED_KINDS = (*METHOD_KINDS, types.GetSetDescriptorType, types.MemberDescriptorType)
+HEAP_TYPE = 1 << 9  # CPython's flag Py_TPFLAGS_HEAPTYPE: made while running, as every class of a source file is
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,7 @@ def source_files(package: str) -> list[tuple[str, Path]]:
         raise ModuleNotFoundError(f"{package} is not installed.", name=package)
     if found.submodule_search_locations is None:
         return [(package, Path(found.origin))] if found.origin and found.origin.endswith(".py") else []
-    return sorted(
-        pair for folder in found.submodule_search_locations for pair in _modules_below(Path(folder), package)
-    )
+    return sorted(pair for folder in found.submodule_search_locations for pair in _modules_below(Path(folder), package))
 
 
 def standard_library_files() -> list[tuple[str, Path]]:
@@ -95,7 +99,7 @@ def parse_docstrings(source: bytes, module: str) -> list[Docstring]:
     if b'"""' not in source and b"'''" not in source:
         return []  # much faster than parsing it: such files are mostly tables
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_garbage_collection():
             warnings.simplefilter("ignore")  # about other people's escape sequences
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):  # null bytes, another encoding, endless nesting
@@ -106,6 +110,18 @@ def parse_docstrings(source: bytes, module: str) -> list[Docstring]:
         found.append(Docstring(module, f"module {module}", text, module))
     found.extend(_docstrings_in(tree.body, module, module))
     return found
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A syntax tree is many new objects, none of them garbage: looking for some would more than double the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _docstrings_in(body: list[ast.stmt], prefix: str, module: str) -> Iterator[Docstring]:
@@ -167,11 +183,12 @@ def compiled_docstrings(module: str, shown_as: str | None = None) -> list[Docstr
     if text and _is_compiled_module(owner):
         found.append(Docstring(home, f"module {home}", text, home))
     for attribute, value in sorted(vars(owner).items()):
-        if not pydoc.visiblename(attribute) or (value.__class__ is str):
+        if not pydoc.visiblename(attribute):
             continue
         name = f"{prefix}.{attribute}" if prefix else attribute
         if isinstance(value, type):
-            if _is_compiled_class(value):
+            # int under another name, as a module's own alias, is not documented again.
+            if _is_compiled_class(value) and (value.__module__ != "builtins" or owner is builtins):
                 text = _own_docstring(value)
                 if text:
                     found.append(Docstring(name, f"class {name}{_signature(value)}", text, home))
@@ -191,15 +208,14 @@ def _import(dotted: str) -> object | None:
 
 
 def _compiled_members(owner: type, prefix: str, home: str) -> Iterator[Docstring]:
-    # Inherited ones too where the Python class only dresses one written in C, as torch.Tensor does.
-    owners = [each for each in owner.__mro__ if each is not object and (each is owner or each.__module__ != "builtins")]
     members: dict[str, object] = {}
-    for each in owners:
-        for attribute, value in vars(each).items():
-            members.setdefault(attribute, value)
+    for base in owner.__mro__:
+        # Of what it inherits only what is documented nowhere else: torch.Tensor's methods stand in torch._C.TensorBase.
+        if base is owner or any(part.startswith("_") for part in f"{base.__module__}.{base.__name__}".split(".")):
+            for attribute, value in vars(base).items():
+                members.setdefault(attribute, value)
     for attribute, value in sorted(members.items()):
         if pydoc.visiblename(attribute) and not isinstance(value, type) and _is_compiled(value):
-            # Every class of C has the same texts for __len__, __add__, ...; deduplication leaves the first.
             yield from _compiled(value, f"{prefix}.{attribute}", home)
 
 
@@ -212,7 +228,7 @@ def _compiled(value: object, name: str, home: str) -> Iterator[Docstring]:
 
 def _own_docstring(value: object) -> str | None:
     text = getattr(value, "__doc__", None)
-    if not isinstance(text, str) or not callable(value) and text == type(value).__doc__:
+    if not isinstance(text, str) or (not callable(value) and text == type(value).__doc__):
         return None  # a constant: int's docstring stands with int
     return text
 
@@ -220,19 +236,19 @@ def _own_docstring(value: object) -> str | None:
 def _is_compiled(value: object) -> bool:
     if isinstance(value, staticmethod | classmethod):
         value = value.__func__
-    if isinstance(value, types.FunctionType | types.MethodType | types.ModuleType | property):
-        return False
-    kinds = (
-        types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType,
-        types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType,
-    )  # fmt: skip
-    return isinstance(value, kinds) or type(value).__name__ in ("ufunc", "cython_function_or_method")
+    if type(value).__name__ == "_ArrayFunctionDispatcher":  # numpy's wrapper round functions of C and of Python
+        return not isinstance(getattr(value, "_implementation", None), types.FunctionType)
+    return isinstance(value, COMPILED_KINDS) or type(value).__name__ in ("ufunc", "cython_function_or_method")
 
 
 def _is_compiled_class(value: type) -> bool:
-    """Whether its home module has no Python source, where it would have been found already."""
-    module = importlib.import_module(value.__module__) if value.__module__ != "builtins" else None
-    return module is None or _is_compiled_module(module)
+    """Whether it is written in C, so that no source file documents it."""
+    if not value.__flags__ & HEAP_TYPE:
+        return True
+    members = vars(value).values()
+    return any(
+        isinstance(member, METHOD_KINDS) or type(member).__name__ == "cython_function_or_method" for member in members
+    ) and not any(isinstance(member, types.FunctionType) for member in members)
 
 
 def _is_compiled_module(module: object) -> bool:

@@ -7,7 +7,7 @@ NBVAL := --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitiz
 help:
 	@echo "make run        run the whole series (cpu profile), then open runs/latest/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       every check: lint, types, unit tests, each notebook compared with its stored outputs"
+	@echo "make test       every check: lint, types, unit tests, each notebook and solution compared with its outputs"
 	@echo "make test-fast  the quick ones, in under three minutes"
 	@echo "make clean      remove the environment and the caches (runs/ stays)"
 
@@ -18,7 +18,7 @@ run: .venv/ready
 	@$(BIN)/course run all --profile cpu
 
 lab: .venv/ready
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -31,11 +31,11 @@ test-fast: lint
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
-	$(BIN)/pytest notebooks $(NBVAL) --nbval
+	$(BIN)/pytest notebooks exercises/*/solutions $(NBVAL) --nbval
 
 # On a GPU box: every notebook runs and its claims are judged, but printed numbers are not compared.
 test-gpu: .venv/ready
-	$(BIN)/pytest notebooks $(NBVAL) --nbval-lax
+	$(BIN)/pytest notebooks exercises/*/solutions $(NBVAL) --nbval-lax
 
 lock: .venv/ready
 	sh scripts/lock.sh

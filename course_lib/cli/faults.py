@@ -9,12 +9,14 @@ def status_of(error: Exception) -> int | None:
     """2 for what was asked wrongly, 1 for what went wrong outside this program, None for a bug."""
     from course_lib.batch.errors import UsageError
     from course_lib.batch.record import RunFileError
+    from course_lib.exercises.catalogue import ExerciseError
 
-    if isinstance(error, UsageError | RunFileError):
+    if isinstance(error, UsageError | RunFileError | ExerciseError):
         return BAD_USAGE
     if isinstance(error, BrokenPipeError):  # typer ends quietly by itself
         return None
-    if isinstance(error, OSError) or type(error).__name__ == "RefreshFailed":  # importing its module takes a second
+    # Importing the modules of these two takes a second.
+    if isinstance(error, OSError) or type(error).__name__ in ("RefreshFailed", "IsolationError"):
         return SOMETHING_FAILED
     return None
 

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -116,11 +117,18 @@ def find_exercises(directory: Path | None = None) -> list[Exercise]:
 
 
 def find_exercise(id: str, directory: Path | None = None) -> Exercise:
-    """The exercise called `id`, such as "02.1" (or its whole name). Raises ExerciseError that lists those there are."""
+    """The exercise called `id`: "02.1", "02.1_masked_softmax" or "masked_softmax".
+
+    Raises ExerciseError that names the nearest, or all there are.
+    """
     exercises = find_exercises(directory)
+    names = [name for exercise in exercises for name in (exercise.id, exercise.name, exercise.slug)]
     for exercise in exercises:
-        if str(id).strip() in (exercise.id, exercise.name):
+        if str(id).strip() in (exercise.id, exercise.name, exercise.slug):
             return exercise
+    near = get_close_matches(str(id), names, n=2, cutoff=0.6)
+    if near:
+        raise ExerciseError(f"no exercise {id!r}; did you mean {' or '.join(near)}?")
     there = ", ".join(exercise.id for exercise in exercises) or "none"
     raise ExerciseError(f"no exercise {id!r}; there are: {there}")
 

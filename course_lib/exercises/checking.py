@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from course_lib.exercises.catalogue import Exercise, ExerciseError
-from course_lib.exercises.failures import AnswerRaised, PropertyFailed
+from course_lib.exercises.failures import AnswerRaised, PropertyFailed, answer_raised, own_lines, text_of
 
 Verdict = Literal["passed", "failed", "raised", "missing", "unwritten"]
 
@@ -18,6 +18,7 @@ class CheckResult:
 
     verdict: passed; failed (the property does not hold); raised (the learner's code raised); missing (a name is not
     defined); unwritten (NotImplementedError: nothing there yet). mistake: a key of the exercise's known mistakes.
+    error_kind: the class of the error that the learner's code raised, or "".
     """
 
     name: str
@@ -29,6 +30,7 @@ class CheckResult:
     mistake: str | None = None
     where: str = ""
     seconds: float = 0.0
+    error_kind: str = ""
 
     @property
     def passed(self) -> bool:
@@ -64,11 +66,17 @@ def run_checks(exercise: Exercise, answers: Mapping[str, Any], only: str | None 
 
 
 def run_check(name: str, check: Callable[..., None], answers: Mapping[str, Any]) -> CheckResult:
-    """Run one check; whatever the learner's code does, a result comes back (only Ctrl-C passes through)."""
+    """Run one check; whatever the learner's code does, a result comes back (only Ctrl-C passes through).
+
+    Its `found` is one line or a few, its `where` the lines of the learner's code that raised.
+    """
     title = (inspect.getdoc(check) or name).splitlines()[0]
     needs = list(inspect.signature(check).parameters)
     if absent := [need for need in needs if need not in answers]:
-        found = f"{' and '.join(f'`{need}`' for need in absent)} is not defined yet; run the cell that defines it first"
+        names = " and ".join(f"`{need}`" for need in absent)
+        found = f"{names} is not defined yet; run the cell that defines it first"
+        if len(absent) > 1:
+            found = f"{names} are not defined yet; run the cells that define them first"
         return CheckResult(name, title, "missing", found)
     began = time.monotonic()
     result = _verdict(name, title, lambda: check(*(answers[need] for need in needs)))
@@ -82,10 +90,21 @@ def _verdict(name: str, title: str, run: Callable[[], None]) -> CheckResult:
     except PropertyFailed as failed:
         return CheckResult(name, title, "failed", str(failed), failed.example, failed.answer, failed.mistake)
     except AnswerRaised as raised:
-        verdict: Verdict = "unwritten" if raised.kind == "NotImplementedError" else "raised"
-        found = "nothing is written yet" if verdict == "unwritten" else str(raised)
-        return CheckResult(name, title, verdict, found, raised.example, where=raised.where)
-    except Exception as error:
-        # An answer so odd that the check itself stumbled over it.
-        return CheckResult(name, title, "failed", f"the check could not use what your code gave: {error!r}")
+        return _raised(name, title, raised)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # It came from no call through `answer_to`: a check that calls the answer itself, or an answer so odd that the
+        # check stumbled over it.
+        if own_lines(error.__traceback__):
+            return _raised(name, title, answer_raised(error))
+        found = f"the check could not use what your code gave: {text_of(error, 'repr')}"
+        return CheckResult(name, title, "failed", found)
     return CheckResult(name, title, "passed")
+
+
+def _raised(name: str, title: str, raised: AnswerRaised) -> CheckResult:
+    if raised.kind == "NotImplementedError":
+        return CheckResult(name, title, "unwritten", "nothing is written yet", raised.example, where=raised.where)
+    kind = raised.kind
+    return CheckResult(name, title, "raised", str(raised), raised.example, where=raised.where, error_kind=kind)

@@ -11,6 +11,7 @@ from course_lib.lesson.course import Course, start
 from course_lib.lesson.heat_maps import heat_map
 from course_lib.lesson.numbers import about, seconds
 from course_lib.lesson.predictions import Prediction
+from course_lib.lesson.recall import recall
 from course_lib.lesson.shipped_results import ShippedResults, shipped
 from course_lib.lesson.tables import table
 from course_lib.lesson.tensors import show
@@ -22,6 +23,7 @@ __all__ = [
     "ShippedResults",
     "about",
     "heat_map",
+    "recall",
     "seconds",
     "shipped",
     "show",

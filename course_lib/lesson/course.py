@@ -1,6 +1,5 @@
 """What does a notebook need at hand? One object for settings, guesses, records, claims, figures and listings."""
 
-import os
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import course_lib
 from course_lib.lesson.claims import Claim, make_claim, refuse_failures, show_claims, summary
-from course_lib.lesson.display import in_notebook, publish, show_html
+from course_lib.lesson.display import is_live, publish, show_html
 from course_lib.lesson.figures import show_figure, use_course_style
 from course_lib.lesson.listings import show_source
 from course_lib.lesson.predictions import Prediction
@@ -43,7 +42,7 @@ class Course:
 
     def predict(self, question: str, options: Sequence[str] | None = None) -> Prediction:
         """Ask before the run: one of `options`, or a number without them. Show the answer with `.compare(measured)`."""
-        prediction = Prediction(question, options, self.live)
+        prediction = Prediction(question, options, self.live, self.name)
         prediction.ask()
         return prediction
 
@@ -139,10 +138,8 @@ def start(
     """
     if profile not in PROFILES:
         raise unknown_name("profile", profile, PROFILES)
-    known = _notebooks()
-    if known and name not in known:
-        raise unknown_name("notebook", name, known)
-    live = _is_live()
+    check_notebook_name(name)
+    live = is_live()
     keep_quiet(live)
     plant_seeds(seed)
     chosen = choose_device(device)
@@ -156,11 +153,11 @@ def start(
     return Course(name, profile, seed, chosen, live)
 
 
-def _is_live() -> bool:
-    mode = os.environ.get("COURSE_MODE", "")
-    if mode not in ("", "batch", "live"):
-        raise unknown_name("COURSE_MODE", mode, ["batch", "live"])
-    return mode != "batch" and in_notebook()
+def check_notebook_name(name: str) -> None:
+    """Raises ValueError, with the nearest names, for a notebook that is not there."""
+    known = _notebooks()
+    if known and name not in known:
+        raise unknown_name("notebook", name, known)
 
 
 def _notebooks() -> list[str]:

@@ -1,8 +1,11 @@
 """How does a lesson show something, in a notebook and in a plain terminal alike?"""
 
+import os
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+
+from course_lib.lesson.suggestions import unknown_name
 
 # White text on a dark ground of its own reads the same on a light and on a dark page.
 BADGE_COLOURS = {"good": "#15703b", "bad": "#b91c1c", "neutral": "#4b5563"}
@@ -13,6 +16,17 @@ def in_notebook() -> bool:
     from IPython.core.getipython import get_ipython
 
     return hasattr(get_ipython(), "kernel")
+
+
+def is_live() -> bool:
+    """Whether a person is there to answer: in a kernel, unless COURSE_MODE says batch.
+
+    Raises ValueError for a mode that is neither batch nor live.
+    """
+    mode = os.environ.get("COURSE_MODE", "")
+    if mode not in ("", "batch", "live"):
+        raise unknown_name("COURSE_MODE", mode, ["batch", "live"])
+    return mode != "batch" and in_notebook()
 
 
 def publish(bundle: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:

@@ -4,14 +4,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from course_lib import progress
 from course_lib.lesson.display import show_html
-from course_lib.lesson.numbers import written
+from course_lib.lesson.numbers import plain_number, written
 
 
 class Prediction:
-    """A question, and the learner's guess once it is locked. Made by `Course.predict`."""
+    """A question, and the learner's guess once it is locked. Made by `Course.predict`.
 
-    def __init__(self, question: str, options: Sequence[str] | None, live: bool) -> None:
+    lesson: the notebook's name, under which a guess that was compared counts in the learner's progress.
+    """
+
+    def __init__(self, question: str, options: Sequence[str] | None, live: bool, lesson: str = "") -> None:
         if not question.strip():
             raise ValueError("predict() needs a question")
         if options is not None and len(set(map(str, options))) < max(2, len(options)):
@@ -19,7 +23,9 @@ class Prediction:
         self.question = question
         self.options = None if options is None else [str(option) for option in options]
         self.guess: str | None = None
+        self.lesson = lesson
         self._live = live
+        self._counted = False
 
     @property
     def locked(self) -> bool:
@@ -47,8 +53,19 @@ class Prediction:
             guess = "No guess was locked."
         else:
             guess = "No guess (batch run)."
+        self._count(plain_number(measured))
         text = f"{guess} Measured: {result}."
         show_html(f"<p><em>{escape(text)}</em></p>", text)
+
+    def _count(self, measured: Any) -> None:
+        """Note a locked guess in the learner's progress, once. It is right or wrong if the result is an option."""
+        if self.guess is None or self._counted:
+            return
+        right = self.guess == str(measured) if self.options and str(measured) in self.options else None
+        progress.note(
+            "prediction", self.lesson, question=self.question, guess=self.guess, measured=str(measured), right=right
+        )
+        self._counted = True
 
     def _ask_with_widgets(self) -> None:
         import ipywidgets

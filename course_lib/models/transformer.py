@@ -77,11 +77,12 @@ class TransformerEncoder(nn.Module):
         states, looks = self.words(source), []
         for block in self.blocks:
             states, weights = block(states, is_word[:, None, None, :], want_weights=not self.training)
-            looks.append(weights)
+            if weights is not None:
+                looks.append(weights)
         states = self.last_norm(states)
         shares = is_word / is_word.sum(dim=1, keepdim=True).clamp(min=1)
         summary = torch.einsum("bs,bse->be", shares.to(states.dtype), states)  # the mean of the words' states
-        return TransformerAnnotations(states, summary, is_word, [] if self.training else looks)
+        return TransformerAnnotations(states, summary, is_word, looks)
 
 
 class TransformerDecoder(nn.Module):

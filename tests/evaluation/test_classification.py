@@ -1,9 +1,15 @@
 import random
 
 import pytest
+import torch
 from datasets import Dataset, DatasetDict
 
-from course_lib.evaluation.classification import accuracy, bag_of_words_baseline, majority_baseline
+from course_lib.evaluation.classification import (
+    accuracy,
+    bag_of_words_baseline,
+    majority_baseline,
+    matthews_correlation,
+)
 
 
 def dataset(train: list[tuple[str, int]], test: list[tuple[str, int]]) -> DatasetDict:
@@ -69,3 +75,33 @@ def test_the_same_seed_gives_the_same_answer():
 def test_texts_without_a_known_word_are_given_an_answer_too():
     data = dataset([*rows(50, seed=5), ("", 1)], [("", 1), ("entirely new", 2)])
     assert 0 <= bag_of_words_baseline(data) <= 1
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "expected"),
+    [
+        ([1, 1, 0, 0], [1, 1, 0, 0], 1.0),
+        ([0, 0, 1, 1], [1, 1, 0, 0], -1.0),
+        ([1, 1, 1, 1], [1, 1, 1, 0], 0.0),  # always the same: three of four right, and nothing learned
+        ([1, 0, 1, 0], [1, 1, 0, 0], 0.0),
+        # 6 true positives, 3 true negatives, 1 false positive, 2 false negatives: 16 / sqrt(7 x 8 x 4 x 5)
+        ([1] * 6 + [0] * 3 + [1] + [0] * 2, [1] * 6 + [0] * 3 + [0] + [1] * 2, 16 / 1120**0.5),
+    ],
+)
+def test_matthews_correlation_is_its_formula(predictions, labels, expected):
+    assert matthews_correlation(predictions, labels) == pytest.approx(expected)
+
+
+def test_matthews_correlation_is_the_correlation_of_two_columns():
+    columns = torch.randint(0, 2, (2, 50), generator=torch.Generator().manual_seed(0))
+    expected = torch.corrcoef(columns.float())[0, 1].item()
+    assert matthews_correlation(*columns.tolist()) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "labels", "message"),
+    [([2, 0], [1, 0], "of two labels, 0 and 1"), ([], [], "at least one"), ([1], [1, 0], "one prediction for each")],
+)
+def test_matthews_correlation_refuses_what_it_cannot_compare(predictions, labels, message):
+    with pytest.raises(ValueError, match=message):
+        matthews_correlation(predictions, labels)

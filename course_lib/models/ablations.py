@@ -3,12 +3,14 @@
 Each function changes a new, untrained model in place and returns it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from course_lib.models.blocks import Looks, LooksBack, PreNormDecoderBlock, PreNormEncoderBlock
+from course_lib.models.fourier import mix_encoder_by_fourier
 from course_lib.models.scaled_attention import MultiHeadAttention
 from course_lib.models.seq2seq import EncoderDecoder
 
@@ -35,6 +37,18 @@ def leave_out_residuals(model: EncoderDecoder) -> EncoderDecoder:
     return model
 
 
+def leak_next_word(model: EncoderDecoder) -> EncoderDecoder:
+    """The causal mask one place too wide: in training each word sees the one that it should guess."""
+    for block in model.decoder.blocks:
+        block.self_attention = LeakyAttention(block.self_attention)
+    return model
+
+
+def leave_as_it_is(model: EncoderDecoder) -> EncoderDecoder:
+    """The whole transformer, for comparison."""
+    return model
+
+
 class Multiplied(nn.Module):
     """A layer, and its output times a constant."""
 
@@ -44,6 +58,25 @@ class Multiplied(nn.Module):
 
     def forward(self, states: Float[Tensor, "batch length embedding"]) -> Float[Tensor, "batch length embedding"]:
         return self.layer(states) * self.factor
+
+
+class LeakyAttention(nn.Module):
+    """Attention that may also look one place further than it was told."""
+
+    def __init__(self, attention: MultiHeadAttention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(
+        self,
+        target: Float[Tensor, "batch target embedding"],
+        source: Float[Tensor, "batch source embedding"],
+        may_look: Bool[Tensor, "#batch #heads #target source"],
+        want_weights: bool = False,
+    ) -> tuple[Float[Tensor, "batch target embedding"], Looks | None]:
+        """As in `MultiHeadAttention`."""
+        one_further = nn.functional.pad(may_look[..., :-1], (1, 0))
+        return self.attention(target, source, may_look | one_further, want_weights)
 
 
 class NoPositions(nn.Module):
@@ -114,3 +147,20 @@ def refuse_other_than(expected: type, block: Any) -> None:
         raise TypeError(
             f"residuals are taken out of {expected.__name__} only, got {type(block).__name__}; use pre_norm=True"
         )
+
+
+CHANGES: dict[str, Callable[[EncoderDecoder], EncoderDecoder]] = {
+    "whole": leave_as_it_is,
+    "no_scale": leave_out_scale,
+    "no_positions": leave_out_positions,
+    "no_residuals": leave_out_residuals,
+    "fourier": mix_encoder_by_fourier,
+    "leaky_mask": leak_next_word,
+}
+
+
+def change(model: EncoderDecoder, name: str) -> EncoderDecoder:
+    """Make the change of this name. Raises ValueError, with the names there are, for another name."""
+    if name not in CHANGES:
+        raise ValueError(f"unknown change {name!r}; choose from {', '.join(CHANGES)}")
+    return CHANGES[name](model)

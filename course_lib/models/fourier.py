@@ -1,4 +1,4 @@
-"""Is attention a kind of Fourier transform? Words mixed by fixed waves instead of weights of their own (notebook 03)."""
+"""Is attention a kind of Fourier transform? Words mixed by fixed waves, without any weights (notebook 03)."""
 
 import torch
 from jaxtyping import Bool, Float

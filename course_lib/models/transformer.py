@@ -51,8 +51,6 @@ class WordsAndPlaces(nn.Module):
     def __init__(self, vocabulary_size: int, sizes: BlockSizes, context_size: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocabulary_size, sizes.embedding_size, padding_idx=0)
-        # Of this size, so that the scaled embeddings start as large as the sinusoids.
-        nn.init.normal_(self.embedding.weight, std=sizes.embedding_size**-0.5)
         self.positions = SinusoidPositions(context_size, sizes.embedding_size)
         self.dropout = nn.Dropout(sizes.dropout)
 
@@ -156,7 +154,20 @@ def transformer_model(
     4,000 steps to train at all; pre-norm trains without.
     """
     sizes = BlockSizes(embedding_size, heads, inner_size or 4 * embedding_size, dropout, activation)
-    return EncoderDecoder(
+    model = EncoderDecoder(
         TransformerEncoder(source_vocabulary_size, sizes, blocks, context_size, pre_norm),
         TransformerDecoder(target_vocabulary_size, sizes, blocks, context_size, pre_norm),
     )
+    start_as_torch_does(model)
+    return model
+
+
+def start_as_torch_does(model: EncoderDecoder) -> None:
+    """Each matrix, embeddings included, from Glorot's uniform distribution, as `nn.Transformer` starts.
+
+    Its attention starts three times as sharp as with `nn.Linear`'s own start, and a short training gets further.
+    Source: Glorot, Bengio 2010, equation 16.
+    """
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from course_lib.data.batching import make_batch
-from course_lib.models.ablations import leave_out_positions, leave_out_residuals, leave_out_scale, refuse_other_than
+from course_lib.models.ablations import (
+    CHANGES,
+    change,
+    leak_next_word,
+    leave_out_positions,
+    leave_out_residuals,
+    leave_out_scale,
+    refuse_other_than,
+)
 from course_lib.models.blocks import PreNormEncoderBlock
 from course_lib.models.transformer import transformer_model
 
@@ -63,9 +71,28 @@ def test_residuals_are_taken_out_of_pre_norm_blocks_only():
         refuse_other_than(PreNormEncoderBlock, small(pre_norm=False).encoder.blocks[0])
 
 
-@pytest.mark.parametrize("take_out", [leave_out_scale, leave_out_positions, leave_out_residuals])
-def test_each_still_writes_word_by_word_what_it_reads_at_once_and_can_learn(batch, take_out):
-    model = take_out(small())
+def test_with_the_leak_a_score_depends_on_the_next_word_and_on_none_after_it(batch):
+    changed = batch.target_input.clone()
+    changed[:, 2] = 13
+    for spoil, first_changed in ((lambda model: model, 2), (leak_next_word, 1)):
+        model = spoil(small(blocks=1))  # each further block lets it see one word more
+        before = model(batch.source, batch.source_is_word, batch.target_input).logits
+        after = model(batch.source, batch.source_is_word, changed).logits
+        differs = (before != after).any(dim=-1).any(dim=0)
+        assert differs.tolist().index(True) == first_changed
+
+
+def test_a_change_goes_by_its_name_and_another_name_is_refused(batch):
+    assert torch.equal(logits(change(small(), "whole"), batch), logits(small(), batch))
+    for name in set(CHANGES) - {"whole"}:
+        assert not torch.allclose(logits(change(small(), name), batch), logits(small(), batch), atol=1e-4), name
+    with pytest.raises(ValueError, match="choose from whole, no_scale"):
+        change(small(), "scale")
+
+
+@pytest.mark.parametrize("name", sorted(set(CHANGES) - {"leaky_mask"}))
+def test_each_still_writes_word_by_word_what_it_reads_at_once_and_can_learn(batch, name):
+    model = change(small(), name)
     annotations = model.encoder(batch.source, batch.source_is_word)
     state, pieces = model.decoder.start(annotations), []
     for words in batch.target_input.split(1, dim=1):

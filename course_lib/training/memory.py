@@ -8,7 +8,7 @@ logits before their softmax, the backward pass's own results) and what the drive
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,16 @@ from course_lib.models.gpt import GPTConfig
 
 GIBIBYTE = 2**30
 TOKEN_BYTES = 8  # torch's whole numbers
+BERT_BASE = BERTConfig()
+BERT_LARGE = BERTConfig(blocks=24, heads=16, embedding_size=1_024, inner_size=4_096)
+# The largest batches that fit a Titan X of 12 GB, by tokens: google-research/bert, README.md at eedf571.
+PUBLISHED_LARGEST_BATCHES = {
+    "base": {64: 64, 128: 32, 256: 16, 320: 14, 384: 12, 512: 6},
+    "large": {64: 12, 128: 6, 256: 2, 320: 1, 384: 0, 512: 0},
+}
+# What that code's optimizer makes beside m and v (optimization.py): all clipped gradients, all next m, all next v, and
+# all updates, each as large as the weights; a later torch updates in place.
+PUBLISHED_STATES_PER_PARAMETER = 6
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,21 @@ def largest_batch(budget_of_one: MemoryBudget, memory_bytes: int) -> int:
     return max(0, (memory_bytes - budget_of_one.fixed) // budget_of_one.activations)
 
 
+def largest_batches(
+    config: BERTConfig, lengths: Iterable[int], memory_bytes: int, storage: Storage, *, states_per_parameter: int = 2
+) -> dict[int, int]:
+    """By length, the largest batch with which a classifier of two labels can be fine-tuned in this memory."""
+    found = {}
+    for length in lengths:
+        of_one = classifier_activations(1, length, config, storage, labels=2)
+        parameters = classifier_parameters(config, labels=2)
+        budget = predicted_budget(
+            parameters, of_one, number_bytes=storage.number_bytes, states_per_parameter=states_per_parameter
+        )
+        found[length] = largest_batch(budget, memory_bytes)
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class _Kept:
     tensor: Tensor
@@ -255,5 +280,5 @@ def peak_bytes(step: Callable[[], Any], device: torch.device) -> int:
     return torch.cuda.max_memory_allocated(device)
 
 
-def _bytes(tensors: Any) -> int:
+def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.untyped_storage().nbytes() for tensor in tensors)

@@ -168,6 +168,27 @@ def test_the_largest_batch_fills_the_memory_and_no_more():
     assert memory.largest_batch(one, 10) == 0
 
 
+def test_largest_batches_are_the_last_that_fit():
+    config, storage = memory.BERT_BASE, Storage(fused_attention=False, mask_bytes=4)
+    batches = memory.largest_batches(config, (64, 512), 12 * memory.GIBIBYTE, storage)
+    for length, batch in batches.items():
+        for rows, fits in ((batch, True), (batch + 1, False)):
+            activations = memory.classifier_activations(rows, length, config, storage, labels=2)
+            budget = memory.predicted_budget(memory.classifier_parameters(config, 2), activations)
+            assert (budget.total <= 12 * memory.GIBIBYTE) == fits
+
+
+def test_the_published_batches_of_bert_large_come_out_with_its_optimizers_copies():
+    """The README says 12, 6, 2, 1, 0, 0; the formula is off by one at most, if it counts what that code keeps."""
+    storage = Storage(fused_attention=False, mask_bytes=4)
+    published = memory.PUBLISHED_LARGEST_BATCHES["large"]
+    predicted = memory.largest_batches(
+        memory.BERT_LARGE, published, 12 * memory.GIBIBYTE, storage,
+        states_per_parameter=memory.PUBLISHED_STATES_PER_PARAMETER,
+    )  # fmt: skip
+    assert all(abs(predicted[length] - published[length]) <= 1 for length in published)
+
+
 def test_activations_grow_with_the_batch_and_without_the_fused_kernel_with_the_square_of_the_length():
     config = BERTConfig()
     of = memory.encoder_activations

@@ -10,7 +10,14 @@ from torch.nn import functional as F
 from course_lib.models.blocks import Looks
 from course_lib.models.key_value_cache import KeyValueCache, positions_of_words
 from course_lib.models.positions import LearnedPositions, refuse_too_long
-from course_lib.models.scaled_attention import attend, causal_mask, join_heads, refuse_uneven_heads, split_heads
+from course_lib.models.scaled_attention import (
+    attend,
+    causal_mask,
+    fused_attention,
+    join_heads,
+    refuse_uneven_heads,
+    split_heads,
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class CausalSelfAttention(nn.Module):
             key, value = cache.extend(block, key, value)
         dropout = self.dropout if self.training else 0.0
         if may_look is None and not want_weights:
-            context = F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
+            context = fused_attention(query, key, value, causal=True, dropout=dropout)
             return self.output_projection(join_heads(context)), None
         if may_look is None:
             may_look = causal_mask(states.shape[1]).to(states.device)[None, None]

@@ -96,6 +96,28 @@ class MultiHeadAttention(nn.Module):
         return self.output_projection(join_heads(context)), weights
 
 
+def fused_attention(
+    query: Float[Tensor, "batch heads target size"],
+    key: Float[Tensor, "batch heads source size"],
+    value: Float[Tensor, "batch heads source size"],
+    may_look: Bool[Tensor, "#batch #heads #target source"] | None = None,
+    *,
+    causal: bool = False,
+    dropout: float = 0.0,
+) -> Float[Tensor, "batch heads target size"]:
+    """torch's kernel, which never stores the n^2 weights; `causal` needs no mask, and skips what it would hide.
+
+    On a CPU it reckons in float32 whatever comes in: its bfloat16 takes up to three times as long there.
+    """
+    kind = query.dtype
+    if query.device.type == "cpu" and kind == torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):
+            query, key, value = query.float(), key.float(), value.float()
+            context = F.scaled_dot_product_attention(query, key, value, may_look, dropout, causal)
+        return context.to(kind)
+    return F.scaled_dot_product_attention(query, key, value, may_look, dropout, causal)
+
+
 def attend(
     query: Float[Tensor, "batch heads target size"],
     key: Float[Tensor, "batch heads source size"],
@@ -106,7 +128,7 @@ def attend(
 ) -> tuple[Float[Tensor, "batch heads target size"], Float[Tensor, "batch heads target source"] | None]:
     """`scaled_dot_product`, by hand if its weights are wanted, else by torch's fused kernel: the same numbers."""
     if not want_weights:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=may_look, dropout_p=dropout), None
+        return fused_attention(query, key, value, may_look, dropout=dropout), None
     context, weights = scaled_dot_product(query, key, value, may_look)
     if dropout:
         context = F.dropout(weights, dropout) @ value

@@ -13,6 +13,7 @@ from course_lib.models.scaled_attention import (
     MultiHeadAttention,
     attend,
     causal_mask,
+    fused_attention,
     join_heads,
     scaled_dot_product,
     split_heads,
@@ -164,3 +165,15 @@ def test_dropout_acts_on_the_weights_in_both_ways_of_computing():
 def test_heads_that_do_not_fit_are_refused_with_those_that_do(heads):
     with pytest.raises(ValueError, match=r"possible are \[1, 2, 4, 8, 16\]"):
         MultiHeadAttention(16, heads)
+
+
+@pytest.mark.parametrize("within_autocast", [True, False])
+def test_half_precision_on_a_cpu_is_reckoned_in_full_and_comes_back_as_it_was(within_autocast):
+    draw = torch.Generator().manual_seed(0)
+    full = [torch.randn(2, 3, 7, 8, generator=draw) for _ in range(3)]
+    half = [part.bfloat16() for part in full]
+    with torch.autocast("cpu", torch.bfloat16, enabled=within_autocast):
+        found = fused_attention(*half, causal=True)
+    expected, _ = scaled_dot_product(*(part.float() for part in half), causal_mask(7))
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found, expected.bfloat16(), atol=0.01, rtol=0.01)  # one rounding, at the end

@@ -38,8 +38,11 @@ FIXED_OPTIONS = {
 }
 
 
-def save_gpt(model: GPT, folder: Path | str, dtype: torch.dtype | None = None) -> None:
-    """Write config.json and model.safetensors as GPT2LMHeadModel.save_pretrained does; dtype None keeps the model's."""
+def save_gpt(model: GPT, folder: Path | str, dtype: torch.dtype | None = None, end_token: int | None = None) -> None:
+    """Write config.json and model.safetensors as GPT2LMHeadModel.save_pretrained does; dtype None keeps the model's.
+
+    end_token: at which transformers' `generate` ends a text; None: at no token (theirs would be GPT-2's own, 50256).
+    """
     sizes = model.config
     config: dict[str, Any] = {
         "architectures": ["GPT2LMHeadModel"],
@@ -54,6 +57,8 @@ def save_gpt(model: GPT, folder: Path | str, dtype: torch.dtype | None = None) -
         "embd_pdrop": sizes.dropout,
         "attn_pdrop": sizes.dropout,
         "resid_pdrop": sizes.dropout,
+        "bos_token_id": end_token,
+        "eos_token_id": end_token,
         **FIXED_OPTIONS,
     }
     tensors = {}

@@ -60,6 +60,13 @@ def test_transformers_reads_what_we_write(tmp_path, gpt, tokens):
     assert all(torch.equal(mine, other) for mine, other in zip(gpt.parameters(), again.parameters(), strict=True))
 
 
+@pytest.mark.parametrize("end_token", [None, 7])
+def test_transformers_ends_a_text_where_we_say(tmp_path, gpt, end_token):
+    save_gpt(gpt, tmp_path, end_token=end_token)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert theirs.generation_config.eos_token_id == end_token
+
+
 def test_half_precision_on_disk_is_half_the_size_and_nearly_the_same(tmp_path, gpt, tokens):
     save_gpt(gpt, tmp_path / "full")
     save_gpt(gpt, tmp_path / "half", torch.float16)

@@ -9,10 +9,15 @@ with and without a warm-up.
 
 import argparse
 import json
+import multiprocessing
 import resource
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from typing import Any
 
 import torch
+from datasets import DatasetDict
 
 from benchmarks.writing import RESULTS, header
 from course_lib.data import cldr
@@ -31,10 +36,16 @@ SIZES = {"embedding_size": 64, "heads": 4, "blocks": 2, "inner_size": 128}
 NORMS = ("post_norm", "post_norm_without_warmup", "pre_norm_without_warmup")
 
 
+@cache
+def corpus_and_vocabularies() -> tuple[DatasetDict, list[Vocabulary]]:
+    """The sentences are the same for all seeds, which choose weights and order."""
+    corpus = cldr.parallel_corpus(item_counts=ITEMS)
+    return corpus, [Vocabulary.build(corpus["train"][side], minimum_count=2) for side in ("source", "target")]
+
+
 def train_and_measure(variant: str, seed: int, steps: int, learning_rate: float) -> dict[str, float]:
     """Trains one variant and returns its records."""
-    corpus = cldr.parallel_corpus(item_counts=ITEMS)
-    vocabularies = [Vocabulary.build(corpus["train"][side], minimum_count=2) for side in ("source", "target")]
+    corpus, vocabularies = corpus_and_vocabularies()
     torch.manual_seed(seed)
     pre_norm = not variant.startswith("post_norm")
     model = transformer_model(*map(len, vocabularies), pre_norm=pre_norm, **SIZES)
@@ -44,7 +55,7 @@ def train_and_measure(variant: str, seed: int, steps: int, learning_rate: float)
     start = time.perf_counter()
     result = train(
         model,
-        translation_loader(corpus["train"], *vocabularies, 64, seed=seed),
+        translation_loader(corpus["train"], *vocabularies, 32, seed=seed),
         next_word_loss,
         steps=steps,
         optimizer=optimizer,
@@ -62,35 +73,36 @@ def train_and_measure(variant: str, seed: int, steps: int, learning_rate: float)
     return records
 
 
+def one_run(variant: str, seed: int, steps: int, learning_rate: float) -> dict[str, Any]:
+    """A run as a batch keeps it: its parameters, its records, its time and memory."""
+    torch.set_num_threads(1)
+    start = time.perf_counter()
+    records = train_and_measure(variant, seed, steps, learning_rate)
+    print(variant, seed, records, flush=True)
+    return {
+        "name": "03_transformer, one part changed",
+        "seconds": round(time.perf_counter() - start, 2),
+        "peak_ram_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "parameters": {"variant": variant, "seed": seed, "steps": steps, "learning_rate": learning_rate},
+        "records": records,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=[*CHANGES, *NORMS], default=[*CHANGES, *NORMS])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, one thread each")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    runs = []
-    for seed in arguments.seeds:
-        for variant in arguments.variants:
-            start = time.perf_counter()
-            records = train_and_measure(variant, seed, arguments.steps, arguments.learning_rate)
-            print(variant, seed, records, flush=True)
-            parameters = {
-                "variant": variant,
-                "seed": seed,
-                "steps": arguments.steps,
-                "learning_rate": arguments.learning_rate,
-            }
-            runs.append(
-                {
-                    "name": "03_transformer, one part changed",
-                    "seconds": round(time.perf_counter() - start, 2),
-                    "peak_ram_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-                    "parameters": parameters,
-                    "records": records,
-                }
-            )
+    cases = [
+        (variant, seed, arguments.steps, arguments.learning_rate)
+        for seed in arguments.seeds
+        for variant in arguments.variants
+    ]
+    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
+        runs = list(pool.map(one_run, *zip(*cases, strict=True)))
     seeds = " ".join(map(str, arguments.seeds))
     result = {**header(f"python -m benchmarks.transformer_ablations --seeds {seeds}"), "runs": runs}
     path = RESULTS / "03_transformer_ablations.json"

@@ -16,7 +16,7 @@ from course_lib.training.checkpoint import CheckpointError
 from course_lib.training.history import NonFiniteLossError
 from course_lib.training.loop import train
 from course_lib.training.schedule import warmup_then_cosine
-from course_lib.zoo.cards import Card, ZooError
+from course_lib.zoo.cards import CARD_FILE, Card, ZooError
 from course_lib.zoo.describing import describe
 from course_lib.zoo.loading import usable_device
 from course_lib.zoo.recipe import Recipe
@@ -62,8 +62,8 @@ def train_recipe(
     """Train a model into a folder, and write its files and card there; None if it was interrupted.
 
     Checkpoints are kept in the folder, and the same call goes on from the newest; with `resume=False` it starts over.
-    Raises ZooError for a folder that belongs to another training,
-    TrainingBroke when the loss is no number or a checkpoint cannot be written.
+    Raises ZooError for a folder that belongs to another training, TrainingBroke when the loss is no number or a
+    checkpoint cannot be written.
     """
     steps = recipe.steps if steps is None else steps
     if steps < 1:
@@ -76,6 +76,8 @@ def train_recipe(
         )
     settings = {"name": recipe.name, "steps": steps, "seed": seed, "data": pydocs.version(corpus)}
     run = RunFile(folder, settings, pairs.to_str(), resume=resume)
+    if not resume:
+        (folder / CARD_FILE).unlink(missing_ok=True)  # or an older model could be taken for this one
     tokenizer = recipe.wrap(pairs, recipe.config.context_size)
     save_byte_pairs(pairs, folder)
     with _on(device):

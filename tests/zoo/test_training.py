@@ -306,8 +306,9 @@ def test_a_finished_model_takes_its_place_and_an_older_one_gives_way(make, gpt_r
 def test_what_is_unfinished_another_or_too_large_is_not_bundled(
     make, gpt_recipe, tmp_path, checkpoints, write_model, monkeypatch
 ):
+    make(gpt_recipe, tmp_path / "out")
     with pytest.raises(Killed):
-        make(killed_at(gpt_recipe, 13), tmp_path / "out")
+        make(killed_at(gpt_recipe, 13), tmp_path / "out", resume=False)
     with pytest.raises(ZooError, match="holds no finished model; finish it with: course zoo train pydoc-gpt --out"):
         bundle("pydoc-gpt", tmp_path / "out")
     write_model(tmp_path / "tiny-gpt")

@@ -33,13 +33,12 @@ def list_models() -> None:
         except DamagedCheckpoint:
             table.add_row(name, Text("damaged; see: course zoo verify", style="bold red"), "", "", "", "")
             continue
-        measured = found.measured.get("bits_per_byte", found.measured.get("masked_bits_per_byte"))
         table.add_row(
             name,
             found.summary.partition(". ")[0].rstrip("."),
             f"{found.sizes['parameters']:,}",
             f"{found.files['model.safetensors']['bytes'] / 1e6:.1f}",
-            "" if measured is None else f"{measured:.3f}",
+            _bits(found.measured),
             f"{found.training['steps']:,}",
         )
     out = console()
@@ -49,6 +48,12 @@ def list_models() -> None:
         out.print("No trained model is here yet. Train one with: course zoo train pydoc-gpt")
     hub_models = ", ".join(f"{name} ({model.revision[:7]})" for name, model in hub.PINNED.items())
     out.print(f"From the hub, by zoo.load(NAME, online=True): {hub_models}", soft_wrap=True)
+
+
+def _bits(measured: dict[str, float]) -> str:
+    if "masked_bits_per_byte" in measured:
+        return f"{measured['masked_bits_per_byte']:.3f} at hidden words"
+    return f"{measured['bits_per_byte']:.3f}" if "bits_per_byte" in measured else ""
 
 
 def card(name: Name, folder: Annotated[bool, typer.Option("--folder", help="Only say where it is.")] = False) -> None:

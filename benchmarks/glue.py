@@ -10,19 +10,17 @@ else: on film reviews and linguists' sentences little of that helps. Without a m
 import argparse
 import statistics
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from datasets import DatasetDict
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.writing import write_result
+from course_lib import zoo
 from course_lib.data import mirror
-from course_lib.data.byte_pairs import bert_tokenizer, load_byte_pairs
 from course_lib.data.glue import load_cola, load_sst2
 from course_lib.evaluation.classification import accuracy, bag_of_words_predictions, matthews_correlation
 from course_lib.models.bert import MaskedLanguageModel
-from course_lib.models.bert_files import load_masked_language_model
 from course_lib.training.classification import (
     fine_tune,
     judged,
@@ -36,16 +34,6 @@ TASKS: dict[str, tuple[Callable[[], DatasetDict], tuple[tuple[str, Measure], ...
     "SST-2": (load_sst2, (("accuracy", accuracy),)),
     "CoLA": (load_cola, (("Matthews", matthews_correlation), ("accuracy", accuracy))),
 }
-
-
-def load(name: str) -> tuple[MaskedLanguageModel, PreTrainedTokenizerFast]:
-    """A bundled model by its name, or one from a folder."""
-    if Path(name).is_dir():
-        model = load_masked_language_model(name)
-        return model, bert_tokenizer(load_byte_pairs(Path(name)), model.encoder.config.context_size)
-    from course_lib import zoo
-
-    return zoo.load(name)
 
 
 def main() -> None:
@@ -65,7 +53,7 @@ def main() -> None:
     except FileNotFoundError as error:
         raise SystemExit(f"nothing measured: {error}") from None
     torch.set_num_threads(arguments.threads)
-    model, tokenizer = load(arguments.model)
+    model, tokenizer = zoo.load(arguments.model)
     measured = {}
     for task in arguments.tasks:
         load_task, measures = TASKS[task]

@@ -9,30 +9,17 @@ words (the same nats over fewer things), and bits per byte beside gzip and xz. W
 
 import argparse
 import math
-from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast
 
 from benchmarks.writing import write_result
+from course_lib import zoo
 from course_lib.data import mirror
-from course_lib.data.byte_pairs import END_OF_TEXT, gpt_tokenizer, load_byte_pairs
+from course_lib.data.byte_pairs import END_OF_TEXT
 from course_lib.data.token_windows import token_stream
 from course_lib.data.wikitext import count_words, load_wikitext2
 from course_lib.evaluation.compression import bits_per_byte, count_bytes, gzip_bits_per_byte, xz_bits_per_byte
 from course_lib.evaluation.language_model import stream_nats
-from course_lib.models.gpt import GPT
-from course_lib.models.gpt_files import load_gpt
-
-
-def load(name: str) -> tuple[GPT, PreTrainedTokenizerFast]:
-    """A bundled model by its name, or one from a folder."""
-    if Path(name).is_dir():
-        model = load_gpt(name)
-        return model, gpt_tokenizer(load_byte_pairs(Path(name)), model.config.context_size)
-    from course_lib import zoo
-
-    return zoo.load(name)
 
 
 def main() -> None:
@@ -49,7 +36,7 @@ def main() -> None:
         raise SystemExit(f"nothing measured: {error}") from None
     torch.set_num_threads(arguments.threads)
     texts = load_wikitext2()[arguments.split]["text"][: arguments.articles or None]
-    model, tokenizer = load(arguments.model)
+    model, tokenizer = zoo.load(arguments.model)
     # The articles are one text, cut nowhere: what ends one is the title of the next.
     stream = token_stream(tokenizer, ["".join(texts)], tokenizer.convert_tokens_to_ids(END_OF_TEXT))
     words, size = count_words(texts), count_bytes(texts)

@@ -1,7 +1,7 @@
 """The trained models: list, card, verify; and the maintainer's train and build."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,20 +26,21 @@ def list_models() -> None:
     from course_lib.zoo import cards, hub
     from course_lib.zoo.cards import DamagedCheckpoint
 
-    table = table_of("Model", "What it is", right=("Parameters", "MB", "Bits per byte", "Steps"))
+    table = table_of("Model", right=("Parameters", "MB", "Bits per byte", "Steps"), last=("What it is",))
+    table.columns[0].no_wrap = True
     for name in cards.names():
         try:
             found = cards.card(name)
         except DamagedCheckpoint:
-            table.add_row(name, Text("damaged; see: course zoo verify", style="bold red"), "", "", "", "")
+            table.add_row(name, "", "", "", "", Text("damaged; see: course zoo verify", style="bold red"))
             continue
         table.add_row(
             name,
-            found.summary.partition(". ")[0].rstrip("."),
             f"{found.sizes['parameters']:,}",
             f"{found.files['model.safetensors']['bytes'] / 1e6:.1f}",
             _bits(found.measured),
             f"{found.training['steps']:,}",
+            found.summary.partition(". ")[0].rstrip("."),
         )
     out = console()
     if cards.names():
@@ -50,7 +51,7 @@ def list_models() -> None:
     out.print(f"From the hub, by zoo.load(NAME, online=True): {hub_models}", soft_wrap=True)
 
 
-def _bits(measured: dict[str, float]) -> str:
+def _bits(measured: dict[str, Any]) -> str:
     if "masked_bits_per_byte" in measured:
         return f"{measured['masked_bits_per_byte']:.3f} at hidden words"
     return f"{measured['bits_per_byte']:.3f}" if "bits_per_byte" in measured else ""

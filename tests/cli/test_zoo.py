@@ -57,6 +57,7 @@ def test_from_nothing_to_a_model_of_the_course(project):
     assert told.exit_code == 0, told.output
     assert told.output.startswith("✓ pydoc-gpt: 3 files, ")
     told = course("list")
+    assert told.exit_code == 0, told.exception
     line = next(line for line in told.output.splitlines() if line.startswith("pydoc-gpt"))
     card = zoo.card("pydoc-gpt")
     assert f"{card.sizes['parameters']:,}" in line

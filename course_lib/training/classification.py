@@ -88,8 +88,13 @@ def untrained_classifier(config: BERTConfig, labels: int) -> Classifier:
     return Classifier(encoder, labels)
 
 
-def label_loss(model: Classifier, batch: LabelledBatch) -> tuple[Float[Tensor, ""], Mapping[str, Tensor]]:
-    """Mean cross-entropy of the right label, in nats, and the share of the batch that is right."""
+def label_loss(
+    model: nn.Module, batch: LabelledBatch
+) -> tuple[Float[Tensor, ""], Mapping[str, float | Float[Tensor, ""]]]:
+    """Mean cross-entropy of the right label, in nats, and the share of the batch that is right.
+
+    The model is a `Classifier`, bare or wrapped for several processes.
+    """
     logits = model(batch.tokens, batch.is_word)
     right = (logits.argmax(-1) == batch.labels).float().mean()
     return F.cross_entropy(logits, batch.labels), {"accuracy": right}

@@ -101,12 +101,15 @@ def main() -> None:
         for seed in arguments.seeds
         for variant in arguments.variants
     ]
-    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
-        runs = list(pool.map(one_run, *zip(*cases, strict=True)))
-    seeds = " ".join(map(str, arguments.seeds))
-    result = {**header(f"python -m benchmarks.transformer_ablations --seeds {seeds}"), "runs": runs}
     path = RESULTS / "03_transformer_ablations.json"
-    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
+    runs: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(arguments.jobs, multiprocessing.get_context("spawn")) as pool:
+        for run in pool.map(one_run, *zip(*cases, strict=True)):
+            runs.append(run)
+            # After each one: an hour of training should survive an interruption.
+            seeds = " ".join(map(str, dict.fromkeys(kept["parameters"]["seed"] for kept in runs)))
+            result = {**header(f"python -m benchmarks.transformer_ablations --seeds {seeds}"), "runs": runs}
+            path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
     print(f"{len(runs)} runs kept in {path.name}")
 
 

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import torch
 from torch import Tensor
@@ -34,9 +33,9 @@ def bytes_kept(compute: Callable[[], Tensor]) -> int:
 
 
 def seconds_of(compute: Callable[[], object], repeats: int = 5) -> float:
-    """The median time of a call, after one that is not counted. Waits for a GPU, if there is one.
+    """The fastest of several calls, after one that is not counted: other work on the machine can only add to it.
 
-    Raises ValueError for fewer than one repeat.
+    Waits for a GPU, if there is one. Raises ValueError for fewer than one repeat.
     """
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, got {repeats}")
@@ -48,7 +47,7 @@ def seconds_of(compute: Callable[[], object], repeats: int = 5) -> float:
         compute()
         wait()
         times.append(time.perf_counter() - start)
-    return median(times[1:])
+    return min(times[1:])
 
 
 def log_log_slope(lengths: Sequence[float], costs: Sequence[float]) -> float:

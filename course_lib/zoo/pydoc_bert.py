@@ -128,7 +128,7 @@ RECIPE = Recipe(
     steps=4_000,
     batch_size=64,
     window=128,
-    learning_rate=2e-3,
+    learning_rate=1e-3,
     warmup_steps=400,
     betas=(0.9, 0.98),
 )

@@ -8,8 +8,9 @@ MEASURED_NAMES = {
     "bits_per_byte": "this model",
     "masked_bits_per_byte": "this model, at the hidden words only: it sees both sides of them",
     "byte_5_gram_bits_per_byte": "5-gram model of bytes (Kneser-Ney) of the training texts",
-    "xz_bits_per_byte": "xz -9e, which has seen the training texts",
-    "gzip_bits_per_byte": "gzip -9, which has seen the training texts",
+    "xz_bits_per_byte": "xz -9e of the split alone",
+    "gzip_bits_per_byte": "gzip -9 of the split alone",
+    "primed_xz_bits_per_byte": "xz -9e with all training texts before it, which it repeats by heart",
 }
 
 

@@ -101,8 +101,9 @@ def test_the_numbers_on_the_card_are_what_they_are_called(make, gpt_recipe, tmp_
     tokens = [token for text in asked for token in [*tokenizer(text)["input_ids"], 0]]
     nats, _ = stream_nats(model, torch.tensor(tokens))
     assert card.measured["bits_per_byte"] == pytest.approx(nats / math.log(2) / total)
-    assert card.measured["gzip_bits_per_byte"] == gzip_bits_per_byte(list(asked), list(read))
-    assert card.measured["xz_bits_per_byte"] == xz_bits_per_byte(list(asked), list(read))
+    assert card.measured["gzip_bits_per_byte"] == gzip_bits_per_byte(list(asked))
+    assert card.measured["xz_bits_per_byte"] == xz_bits_per_byte(list(asked))
+    assert card.measured["primed_xz_bits_per_byte"] == xz_bits_per_byte(list(asked), list(read))
     assert card.measured["byte_5_gram_bits_per_byte"] == ByteNGrams(list(read), 5).bits_per_byte(list(asked))
 
 
@@ -324,9 +325,12 @@ def test_what_is_unfinished_another_or_too_large_is_not_bundled(
     assert zoo.names() == []
 
 
-def test_the_baselines_have_read_the_training_texts():
+def test_the_5_grams_and_the_primed_xz_have_read_the_training_texts():
     texts = ["Return a copy of the string."] * 40
     corpus = DatasetDict({split: Dataset.from_dict({"text": texts}) for split in ("train", "test")})
     apart = DatasetDict({**corpus, "train": Dataset.from_dict({"text": ["0123456789 zyx"] * 40})})
-    for name, primed in describing.baselines(corpus, "test").items():
-        assert primed < describing.baselines(apart, "test")[name]
+    known, unknown = describing.baselines(corpus, "test"), describing.baselines(apart, "test")
+    for name in ("byte_5_gram_bits_per_byte", "primed_xz_bits_per_byte"):
+        assert known[name] < unknown[name]
+    for name in ("xz_bits_per_byte", "gzip_bits_per_byte"):
+        assert known[name] == unknown[name]

@@ -10,16 +10,19 @@ from course_lib.batch.hardware import describe_hardware, describe_versions
 RESULTS = Path(__file__).parent / "results"
 
 
-def write_result(name: str, *, command: str, settings: dict[str, Any], measured: Any) -> None:
-    """Writes `results/NAME.json` and shows what was measured."""
-    result = {
+def header(command: str) -> dict[str, Any]:
+    """Where and when: the command, the date, the machine and the versions."""
+    return {
         "command": command,
         "date": datetime.date.today().isoformat(),
         "hardware": describe_hardware(),
         "versions": describe_versions(),
-        "settings": settings,
-        "measured": measured,
     }
+
+
+def write_result(name: str, *, command: str, settings: dict[str, Any], measured: Any) -> None:
+    """Writes `results/NAME.json` and shows what was measured."""
+    result = {**header(command), "settings": settings, "measured": measured}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf8")

@@ -10,13 +10,16 @@ def status_of(error: Exception) -> int | None:
     from course_lib.batch.errors import UsageError
     from course_lib.batch.record import RunFileError
     from course_lib.exercises.catalogue import ExerciseError
+    from course_lib.zoo.cards import DamagedCheckpoint, ZooError
 
-    if isinstance(error, UsageError | RunFileError | ExerciseError):
+    if isinstance(error, DamagedCheckpoint):
+        return SOMETHING_FAILED
+    if isinstance(error, UsageError | RunFileError | ExerciseError | ZooError):
         return BAD_USAGE
     if isinstance(error, BrokenPipeError):  # typer ends quietly by itself
         return None
-    # Importing the modules of these two takes a second.
-    if isinstance(error, OSError) or type(error).__name__ in ("RefreshFailed", "IsolationError"):
+    # Importing the modules of these three takes a second.
+    if isinstance(error, OSError) or type(error).__name__ in ("RefreshFailed", "IsolationError", "TrainingBroke"):
         return SOMETHING_FAILED
     return None
 

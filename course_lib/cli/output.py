@@ -55,7 +55,7 @@ def show_in_browser(page: Path) -> None:
 
 def show_summary(out: Console, run: RunRecord) -> None:
     """Every notebook in a line, what went wrong, and the verdict."""
-    table = _table("Notebook", "Status", "Claims", right=("Time", "Peak RAM"))
+    table = table_of("Notebook", "Status", "Claims", right=("Time", "Peak RAM"))
     for item in run.notebooks:
         table.add_row(
             Text(item.key),
@@ -80,7 +80,7 @@ def show_series(
 ) -> None:
     """The series, with predicted minutes on this machine or the reference machine's."""
     heading = "Minutes here" if here else "Minutes"
-    table = _table("No.", "Notebook", right=(heading, "RAM"), last=("Parameters",))
+    table = table_of("No.", "Notebook", right=(heading, "RAM"), last=("Parameters",))
     machines = set()
     for info in infos:
         time = reference.time_of(info.name, profile)
@@ -130,14 +130,15 @@ def show_comparison(out: Console, comparison: Comparison) -> None:
 
 
 def _rows(out: Console, title: str, comparison: Comparison, rows: Iterable[Row]) -> None:
-    table = _table(title, comparison.before, comparison.after, "Difference")
+    table = table_of(title, comparison.before, comparison.after, "Difference")
     for row in rows:
         table.add_row(Text(row.name), Text(row.before), Text(row.after), Text(row.note))
     out.print(table)
     out.print()
 
 
-def _table(*left: str, right: Iterable[str] = (), last: Iterable[str] = ()) -> Table:
+def table_of(*left: str, right: Iterable[str] = (), last: Iterable[str] = ()) -> Table:
+    """A table with columns of text, then of numbers, then of text."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     columns: list[tuple[str, dict[str, Any]]] = [(name, {"overflow": "fold"}) for name in left]
     columns += [(name, {"justify": "right", "no_wrap": True}) for name in right]

@@ -1,6 +1,7 @@
 """How does one sentence become another? The encoder-decoder with one context, and with attention (notebooks 01, 02)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -142,9 +143,11 @@ class AttentionDecoder(nn.Module):
 class EncoderDecoder(nn.Module):
     """An encoder and a decoder: source words in, scores of the target words out."""
 
-    def __init__(
-        self, encoder: GRUEncoder | BidirectionalGRUEncoder, decoder: FixedContextDecoder | AttentionDecoder
-    ) -> None:
+    encoder: Any
+    decoder: Any
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        """encoder: gives `Annotations`. decoder: has `start` and `prepare`, as the two above have."""
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder

@@ -1,4 +1,4 @@
-"""How does a long stream of text become equal pieces for a language model? Windows over its tokens (notebooks 04, 05)."""
+"""How does a long stream of text become equal pieces for a language model? By windows over its tokens (notebook 04)."""
 
 from collections.abc import Iterable, Sequence
 

@@ -62,7 +62,7 @@ KINDS = {
     ),
     "writes_outside": (
         "import os, pathlib\n"
-        "for place in ('/work/was_here', '/etc/was_here', '/usr/was_here', '{submissions}/good/was_here',\n"
+        "for place in ('/srv/was_here', '/etc/was_here', '/usr/was_here', '{submissions}/good/was_here',\n"
         "              '{exercises}/was_here', '{out}/was_here', os.path.expanduser('~root/was_here')):\n"
         "    try: pathlib.Path(place).write_text('x')\n    except OSError as error: print(error)\n" + RIGHT,
         "ok",

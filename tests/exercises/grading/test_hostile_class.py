@@ -250,7 +250,7 @@ def test_every_known_mistake_is_recognised(graded):
 def test_nothing_was_written_outside(graded):
     folder = graded[0]
     assert not list(folder.rglob("was_here"))
-    for place in ("/work", "/etc", "/usr", "/root"):
+    for place in ("/srv", "/etc", "/usr", "/root"):
         assert not (Path(place) / "was_here").exists()
 
 

@@ -65,13 +65,16 @@ def run_checks(exercise: Exercise, answers: Mapping[str, Any], only: str | None 
     if only is not None and only not in checks:
         raise ExerciseError(f"exercise {exercise.id} has no check {only!r}; it has: {', '.join(checks)}")
     chosen = checks if only is None else {only: checks[only]}
-    with _one_thread():
+    with one_thread():
         return Report(exercise, [run_check(name, check, answers) for name, check in chosen.items()])
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Checks try many tiny tensors; torch's threads cost them more than they bring: seconds, on a busy laptop."""
+def one_thread() -> Iterator[None]:
+    """Work on many tiny tensors: torch's threads cost more there than they bring, seconds on a busy laptop.
+
+    Loads no torch where there is none yet; the number of threads is as before at the end.
+    """
     torch = sys.modules.get("torch")
     if torch is None:
         yield

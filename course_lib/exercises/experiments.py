@@ -20,15 +20,16 @@ from datasets import Dataset
 from course_lib.batch.files import write_atomically
 from course_lib.data import cldr
 from course_lib.data.batching import translation_loader
+from course_lib.data.table_cache import cache_folder
 from course_lib.data.vocabulary import Vocabulary
 from course_lib.evaluation.translation import exact_match
+from course_lib.exercises.checking import one_thread
 from course_lib.generation.translate import translate
 from course_lib.models.seq2seq import EncoderDecoder, fixed_context_model
 from course_lib.training.loop import train
 from course_lib.training.schedule import warmup_then_linear
 from course_lib.training.translation import next_word_loss
 
-CACHE_VARIABLE = "COURSE_CACHE_DIR"
 LARGEST_CONTEXT = 512
 SETTINGS: dict[str, Any] = {
     "version": 1,  # raise it whenever the same arguments give other results
@@ -102,7 +103,7 @@ def _data() -> tuple[Dataset, Vocabulary, Vocabulary, dict[str, Dataset]]:
 
 def _measured(context_size: int, seed: int) -> Result:
     corpus, source_vocabulary, target_vocabulary, measured_on = _data()
-    with _one_thread():
+    with one_thread():  # so small a network is fastest so, and its sums do not depend on how many there are
         model = _trained(context_size, seed, corpus, source_vocabulary, target_vocabulary)
         shares = {
             name: exact_match(
@@ -142,26 +143,11 @@ def _trained(
     return model
 
 
-@contextlib.contextmanager
-def _one_thread():
-    """So small a network is fastest on one thread, and its sums do not depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def cache_file(context_size: int, seed: int) -> Path:
     """Where the result of an experiment is kept; other settings, data or versions of torch have another file."""
-    from platformdirs import user_cache_dir
-
-    named = os.environ.get(CACHE_VARIABLE)
-    folder = Path(named) if named else Path(user_cache_dir("course", appauthor=False))
     depends_on = [SETTINGS, SENTENCES, cldr.version(), torch.__version__]
     digest = sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:12]
-    return folder / "experiments" / f"context_{context_size}_seed_{seed}_{digest}.json"
+    return cache_folder() / "experiments" / f"context_{context_size}_seed_{seed}_{digest}.json"
 
 
 def _read(context_size: int, seed: int) -> Result | None:

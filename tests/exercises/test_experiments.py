@@ -145,10 +145,8 @@ def test_other_settings_or_another_torch_have_another_file(monkeypatch):
 
 
 def test_the_cache_is_the_users_own_if_none_is_named(monkeypatch, tmp_path):
-    import platformdirs
-
     monkeypatch.delenv("COURSE_CACHE_DIR")
-    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name, appauthor: str(tmp_path / name))
+    monkeypatch.setattr("course_lib.data.table_cache.user_cache_dir", lambda name, appauthor: str(tmp_path / name))
     assert cache_file(32, 0).is_relative_to(tmp_path / "course" / "experiments")
 
 

@@ -74,7 +74,7 @@ def _training(recipe: Recipe, result: TrainingResult, run: RunFile) -> dict[str,
         f"matrices, gradients clipped at norm 1",
         "learning_rate": f"up to {recipe.learning_rate:g} in {recipe.warmup(steps)} steps, then down to 0 as half a "
         "cosine",
-        "precision": "bf16 (mixed)",
+        "precision": {"bf16": "bf16 (mixed)", "no": "float32"}[run.settings["precision"]],
         "seed": run.settings["seed"],
         f"mean_loss_of_the_last_{len(last)}_steps": sum(last) / len(last),
         "seconds": run.seconds,

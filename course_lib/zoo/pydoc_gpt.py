@@ -1,7 +1,9 @@
 """How does pydoc-gpt learn to write Python documentation? By guessing each next token of all of it (notebook 04)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -52,6 +54,11 @@ def stream_of(tokenizer: PreTrainedTokenizerFast, corpus: DatasetDict, split: st
     return token_stream(tokenizer, corpus[split]["text"], int(tokenizer.eos_token_id))
 
 
+def save(model: GPT, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the weights in float16, and the token that ends a text: transformers' `generate` stops there too."""
+    save_gpt(model, folder, torch.float16, end_token=int(tokenizer.eos_token_id))
+
+
 RECIPE = Recipe(
     name="pydoc-gpt",
     summary="A small GPT (GPT-2's architecture) that has read the documentation of Python and of the packages that the "
@@ -66,7 +73,7 @@ RECIPE = Recipe(
     wrap=gpt_tokenizer,
     prepare=prepare,
     measure=measure,
-    save=save_gpt,
+    save=save,
     steps=2_400,
     batch_size=32,
     window=257,

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
 from tokenizers import Tokenizer
 from torch import nn
@@ -32,7 +32,8 @@ class Recipe:
     """How a model is trained on the Python documentation (`course_lib.data.pydocs`).
 
     window: tokens in a row of a batch. The learning rate rises over warmup_steps, then falls to 0 as half a cosine.
-    prepare(recipe, corpus, tokenizer) makes model and data; measure(model, tokenizer, corpus, split) is for the card.
+    prepare(recipe, corpus, tokenizer) makes model and data; measure(model, tokenizer, corpus, split) is for the card;
+    save(model, tokenizer, folder) writes the weights as they are shipped, in float16.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Recipe:
     wrap: Callable[[Tokenizer, int | None], PreTrainedTokenizerFast]
     prepare: Callable[["Recipe", DatasetDict, PreTrainedTokenizerFast], Preparation]
     measure: Callable[[Any, PreTrainedTokenizerFast, DatasetDict, str], dict[str, float]]
-    save: Callable[[Any, Any, torch.dtype], None]
+    save: Callable[[Any, PreTrainedTokenizerFast, Path], None]
     steps: int
     batch_size: int
     window: int

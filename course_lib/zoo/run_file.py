@@ -14,11 +14,17 @@ from course_lib.training.loop import TrainingResult
 from course_lib.zoo.cards import ZooError
 
 RUN_FILE, CHECKPOINT_FOLDER = "training.json", "checkpoints"
-MEANING = {"name": "the model", "steps": "--steps", "seed": "the seed", "data": "the documentation on this machine"}
+MEANING = {
+    "name": "the model",
+    "steps": "--steps",
+    "seed": "the seed",
+    "data": "the documentation on this machine",
+    "precision": "the precision (bf16 on a GPU)",
+}
 
 
 class RunFile:
-    """The settings of a training (name, steps, seed, data) and what each call of it took.
+    """The settings of a training (name, steps, seed, data, precision) and what each call of it took.
 
     With `resume`, a folder that has checkpoints of other settings is refused with a ZooError; one without training.json
     is taken over if its tokenizer is the same.
@@ -78,9 +84,14 @@ class RunFile:
         os.replace(unfinished, self.file)
 
 
+def on_gpu() -> bool:
+    """Whether Accelerate takes a GPU: there is one, and nobody asked for the CPU."""
+    return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "1"
+
+
 def machine() -> str:
     """The GPU if there is one, else the processor and the threads in use; and the day."""
-    if torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "1":
+    if on_gpu():
         used = torch.cuda.get_device_name()
     else:
         threads = torch.get_num_threads()

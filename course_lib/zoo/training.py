@@ -21,7 +21,7 @@ from course_lib.zoo.describing import describe
 from course_lib.zoo.loading import usable_device
 from course_lib.zoo.recipe import Recipe
 from course_lib.zoo.recipes import RECIPES
-from course_lib.zoo.run_file import CHECKPOINT_FOLDER, RunFile
+from course_lib.zoo.run_file import CHECKPOINT_FOLDER, RunFile, on_gpu
 
 
 class TrainingBroke(RuntimeError):  # noqa: N818 - it reads as what happened
@@ -74,7 +74,11 @@ def train_recipe(
         raise ZooError(
             f"the texts give only {len(pairs.get_vocab())} of {recipe.config.vocabulary_size} tokens: take more of them"
         )
-    settings = {"name": recipe.name, "steps": steps, "seed": seed, "data": pydocs.version(corpus)}
+    with _on(device):
+        # On a CPU, networks this small lose more by converting to bfloat16 than they gain.
+        precision = "bf16" if on_gpu() else "no"
+    data = pydocs.version(corpus)
+    settings = {"name": recipe.name, "steps": steps, "seed": seed, "data": data, "precision": precision}
     run = RunFile(folder, settings, pairs.to_str(), resume=resume)
     if not resume:
         (folder / CARD_FILE).unlink(missing_ok=True)  # or an older model could be taken for this one
@@ -98,7 +102,7 @@ def train_recipe(
                 steps=steps,
                 optimizer=optimizer,
                 schedule=warmup_then_cosine(optimizer, warmup_steps=recipe.warmup(steps), steps=steps),
-                mixed_precision="bf16",
+                mixed_precision=precision,
                 evaluate=prepared.evaluate,
                 evaluate_every=recipe.evaluate_every,
                 checkpoints=folder / CHECKPOINT_FOLDER,
@@ -118,7 +122,7 @@ def train_recipe(
     if result.stopped_because != "steps":
         return None
     tell("writing the files, and measuring the model on the test split: some minutes")
-    recipe.save(prepared.model, folder, torch.float16)
+    recipe.save(prepared.model, tokenizer, folder)
     made = describe(recipe, folder, result, run, corpus, next(prepared.model.parameters()).device)
     made.write(folder)
     return made

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
 from torch.nn import functional as F
@@ -91,6 +92,28 @@ def test_a_trained_model_is_written_with_a_card_and_loads(make, gpt_recipe, tmp_
     # The numbers on the card are those of the files, not of the network before it was rounded.
     measured = pydoc_gpt.measure(model, tokenizer, corpus, "test")
     assert measured.items() <= card.measured.items()
+
+
+def test_transformers_reads_the_model_and_stops_where_a_text_ends(make, gpt_recipe, bert_recipe, tmp_path):
+    make(gpt_recipe, tmp_path / "gpt", steps=2)
+    make(bert_recipe, tmp_path / "bert", steps=2)
+    generator = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "gpt")
+    _, tokenizer = zoo.load(tmp_path / "gpt")
+    assert generator.generation_config.eos_token_id == tokenizer.eos_token_id
+    generator.get_output_embeddings().weight.detach().zero_()  # all scores alike: number 0 wins, the end token
+    written = generator.generate(torch.tensor([[7, 8]]), do_sample=False, max_new_tokens=5, pad_token_id=0)
+    assert written.tolist() == [[7, 8, tokenizer.eos_token_id]]
+    reader = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "bert")
+    _, tokenizer = zoo.load(tmp_path / "bert")
+    assert reader.config.pad_token_id == tokenizer.pad_token_id
+
+
+def test_the_precision_is_on_the_card_and_another_one_is_another_training(make, gpt_recipe, tmp_path, monkeypatch):
+    card = make(gpt_recipe, tmp_path, steps=2)
+    assert card.training["precision"] == "float32"
+    monkeypatch.setattr(training, "on_gpu", lambda: True)
+    with pytest.raises(ZooError, match=r"precision \(bf16 on a GPU\) was no, is bf16"):
+        make(gpt_recipe, tmp_path, steps=2)
 
 
 def test_the_numbers_on_the_card_are_what_they_are_called(make, gpt_recipe, tmp_path, corpus):

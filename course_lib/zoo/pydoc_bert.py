@@ -132,10 +132,10 @@ RECIPE = Recipe(
     prepare=prepare,
     measure=measure,
     save=save,
-    steps=2_500,
+    steps=1_800,
     batch_size=64,
     window=128,
     learning_rate=1e-3,
-    warmup_steps=250,
+    warmup_steps=180,
     betas=(0.9, 0.98),
 )

@@ -1,11 +1,12 @@
-# make run | test | test-fast | lab; each sets up .venv first, once.
-.PHONY: run test test-fast test-gpu lint lab lock clean help
+# make run | play | test | test-fast | lab; each sets up .venv first, once.
+.PHONY: run play test test-fast test-gpu lint lab lock clean help
 BIN := .venv/bin
 NBVAL := --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 240 \
 	-n 2 --dist loadfile
 
 help:
 	@echo "make run        run the whole series (cpu profile), then open runs/latest/report.html"
+	@echo "make play       the playground in a browser"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       every check: lint, types, unit tests, each notebook and solution compared with its outputs"
 	@echo "make test-fast  the quick ones, in under three minutes"
@@ -16,6 +17,9 @@ help:
 
 run: .venv/ready
 	@$(BIN)/course run all --profile cpu
+
+play: .venv/ready
+	@$(BIN)/course play
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks

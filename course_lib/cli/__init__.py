@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import course_lib
-from course_lib.cli import exercise, exercise_making, grading, zoo
+from course_lib.cli import exercise, exercise_making, grading, playing, zoo
 from course_lib.cli.faults import ALL_WELL, INTERRUPTED, SOMETHING_FAILED, complain, in_one_line, status_of
 
 
@@ -270,6 +270,7 @@ app.add_typer(exercise_app, name="exercise")
 exercise.register(exercise_app)
 exercise_making.register(exercise_app)
 grading.register(app)
+playing.register(app)
 
 zoo_app = typer.Typer(help="Trained models: list, card, verify, train, build.", no_args_is_help=True)
 app.add_typer(zoo_app, name="zoo")

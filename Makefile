@@ -1,5 +1,5 @@
 # make run | play | test | test-fast | lab; each sets up .venv first, once.
-.PHONY: run play test test-fast test-gpu lint lab lock clean help
+.PHONY: run play test test-fast test-browser test-gpu lint lab lock clean help
 BIN := .venv/bin
 NBVAL := --nbval-current-env --nbval-sanitize-with tests/notebooks/nbval_sanitize.cfg --nbval-cell-timeout 240 \
 	-n 2 --dist loadfile
@@ -31,11 +31,15 @@ lint: .venv/ready
 	$(BIN)/lint-imports
 
 test-fast: lint
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not slow and not browser" -n 2 --dist loadfile
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -m "not browser" -n 2 --dist loadfile
 	$(BIN)/pytest notebooks exercises/*/solutions $(NBVAL) --nbval
+
+# The widgets in Chromium, on Voilà and JupyterLab with real kernels; skipped where there is no Chromium.
+test-browser: .venv/ready
+	$(BIN)/pytest tests/browser
 
 # On a GPU box: every notebook runs and its claims are judged, but printed numbers are not compared.
 test-gpu: .venv/ready

@@ -17,6 +17,7 @@ def main() -> None:
         machine = f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['ram_bytes'] / 2**30:.0f} GiB"
         for name, value in measured(content).items():
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+            shown = str(shown).replace("\n", " / ").replace("|", "\\|")  # a sample of text must not break the row
             lines.append(f"| {path.stem} | {name} | {shown} | `{content['command']}` | {machine} | {content['date']} |")
     (RESULTS / "README.md").write_text("\n".join(lines) + "\n", encoding="utf8")
     print("\n".join(lines))

@@ -24,8 +24,9 @@ class CourseWidget(anywidget.AnyWidget):
     """A widget that has a static twin and answers what its page asks.
 
     Subclasses set `_esm = script("NAME.js")` and `_css = style("NAME.css")`, and write `static_html()`, the twin with
-    all numbers in a table, and `static_text()`, for terminals and diffs. What the page asks by `ask(model, "head", {…})`
-    is answered by the method `on_head(**content)`: a dict, and a list of bytes. A ValueError is shown to the reader.
+    all numbers in a table, and `static_text()`, for terminals and diffs. What the page asks by `ask(model, "head",
+    {…})` is answered by the method `on_head(**content)`: a dict, and a list of bytes. A ValueError is shown to the
+    reader.
     """
 
     def __init__(self, **traits: Any) -> None:

@@ -123,9 +123,11 @@ function render({ model, el }) {
   }
 
   function onKey(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    if (event.key !== "Enter" || event.isComposing) return;
     event.preventDefault();
-    say();
+    // JupyterLab keeps Shift+Enter for itself, so that the browser would not begin a line by itself.
+    if (event.shiftKey) field.setRangeText("\n", field.selectionStart, field.selectionEnd, "end");
+    else say();
   }
 
   const redraw = () => busy || draw();

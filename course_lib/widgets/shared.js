@@ -19,6 +19,7 @@ function element(tag, attributes = {}, ...children) {
 }
 
 let questions = 0;
+const KERNEL_GONE = "The kernel does not answer. It may be busy; if it was restarted or has died, run this cell again.";
 
 /**
  * Ask the kernel; the promise holds {content, buffers}. After `patience` ms without an answer `status` says that the
@@ -38,8 +39,19 @@ function ask(model, name, content = {}, status = null, patience = 4000) {
       if (message.error) reject(new Error(message.error));
       else resolve({ content: message.content, buffers: buffers || [] });
     };
+    const gone = () => {
+      clearTimeout(late);
+      model.off("msg:custom", heard);
+      if (status) status.lost();
+      reject(new Error(KERNEL_GONE));
+    };
     model.on("msg:custom", heard);
-    model.send({ ask: name, number, content });
+    try {
+      // Where the kernel was shut down, sending fails: at once or later.
+      Promise.resolve(model.send({ ask: name, number, content })).catch(gone);
+    } catch {
+      gone();
+    }
   });
 }
 
@@ -55,10 +67,7 @@ function statusLine() {
     },
     lost() {
       lost = true;
-      this.say(
-        "The kernel does not answer. It may be busy; if it was restarted or has died, run this cell again.",
-        "error",
-      );
+      this.say(KERNEL_GONE, "error");
     },
     found() {
       if (lost) this.say("The kernel answers again.");

@@ -63,4 +63,5 @@ def test_all_three_widgets_are_there_and_answer(playground, new_page, picture, a
     assert page.get_by_test_id("row").count() > 5
     assert page.get_by_text("What do you remember?").count() == 0  # the cells for learners are left out
     audit(page)
-    picture(page, f"playground_{'dark' if dark else 'light'}")
+    for name in WIDGETS:
+        picture(page.get_by_test_id(name).first, f"playground_{name}_{'dark' if dark else 'light'}")

@@ -231,7 +231,7 @@ def test_it_is_accessible_and_looks_as_it_should(bare_page, audit, picture, dark
 MAKE = """
 import torch
 from course_lib.widgets import AttentionExplorer
-weights = torch.eye(100).roll(1, 1).tril().repeat(2, 2, 1, 1)
+weights = torch.eye(100).roll(1, 0).tril().repeat(2, 2, 1, 1)
 weights[..., 0, 0] = 1
 weights[1, 1] = torch.eye(100)
 AttentionExplorer.from_weights(weights, [f"w{place}" for place in range(100)])

@@ -71,6 +71,21 @@ def test_another_measured_number_of_another_length_passes(trial):
     assert done.returncode == 0, done.stdout
 
 
+def test_a_picture_within_html_may_change_and_its_caption_may_not(trial):
+    def draw(notebook):
+        cell = next(cell for cell in notebook.cells if "6 * 7" in cell.source)
+        picture = "<svg><rect x='1'/>\\n</svg><p>a caption</p>"
+        cell.source = f'from IPython.display import HTML, display\n\n{cell.source}\ndisplay(HTML("{picture}"))'
+
+    edit(trial, draw)
+    refresh([trial])
+    edit(trial, replace_output("x='1'", "x='2'"))
+    done = nbval(trial)
+    assert done.returncode == 0, done.stdout
+    edit(trial, replace_output("a caption", "another caption"))
+    assert nbval(trial).returncode == 1
+
+
 def test_a_claim_that_fails_turns_it_red(trial):
     refresh([trial])
 

@@ -18,7 +18,7 @@ def card_text(card: Card) -> str:
     """The card as Markdown."""
     parts = [
         f"# {card.name}\n\n{card.summary}",
-        f'```python\nfrom course_lib import zoo\nmodel, tokenizer = zoo.load("{card.name}")\n```',
+        f'```python\nfrom course_lib import zoo\n\nmodel, tokenizer = zoo.load("{card.name}")\n```',
         "## What it cannot do\n\n" + "\n".join(f"- {limit}" for limit in card.cannot),
         f"## How good it is\n\n{_measured(card.measured)}",
         f"## What it is\n\n{_listed(card.sizes)}",

@@ -1,10 +1,10 @@
-"""What is left of the alignment stepper on paper? The whole alignment as a heat map, and each step in a row."""
+"""What is left of the alignment stepper on paper? The alignment as a heat map, and each step's weights in a row."""
 
 from html import escape
 
 from course_lib.lesson.display import html_table, text_table
-from course_lib.lesson.numbers import about
-from course_lib.widgets.decoding_steps import Decoding, Step
+from course_lib.lesson.numbers import APPROXIMATELY
+from course_lib.widgets.decoding_steps import Decoding
 from course_lib.widgets.token_text import visible
 
 CELL, LEFT, TOP = 26, 130, 96  # pixels
@@ -13,25 +13,24 @@ CIVIDIS = [
     *((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115)),
     *((138, 134, 120), (165, 156, 116), (195, 179, 105), (225, 204, 85), (254, 232, 56)),
 ]
-HEADER = ["step", "looks most at", "weight", "second", "weight", "writes", "probability"]
-RIGHT = [True, False, True, False, True, False, True]
 
 
 def static_html(decoding: Decoding) -> str:
     """A heat map of the alignment, and a table of the steps."""
     rows = [[escape(cell) for cell in row] for row in _rows(decoding)]
+    table = html_table("The weights of each step", _header(decoding), rows, _right(decoding))
     ground = "background:#fff;color:#000;padding:8px;display:inline-block;max-width:100%;overflow-x:auto"
     return (
         f'<figure style="margin:8px 0"><div style="{ground}">{heat_map(decoding)}</div>'
         f"<figcaption>{escape(_caption(decoding))} Rows: the words as they were written; columns: the source. "
         "Yellow is 1, dark blue 0.</figcaption></figure>"
-        + html_table("What each step looked at, and what it wrote", HEADER, rows, RIGHT)
+        f'<div style="overflow-x:auto">{table}</div>'
     )
 
 
 def static_text(decoding: Decoding) -> str:
     """The table of the steps."""
-    return text_table(_caption(decoding), HEADER, _rows(decoding), RIGHT)
+    return text_table(_caption(decoding), _header(decoding), _rows(decoding), _right(decoding))
 
 
 def heat_map(decoding: Decoding) -> str:
@@ -66,19 +65,24 @@ def colour(weight: float) -> str:
     return "#" + "".join(f"{round(channel):02x}" for channel in mixed)
 
 
+def _header(decoding: Decoding) -> list[str]:
+    return ["step", "writes", "probability", *map(visible, decoding.source)]
+
+
+def _right(decoding: Decoding) -> list[bool]:
+    return [True, False, True, *(True for _ in decoding.source)]
+
+
 def _rows(decoding: Decoding) -> list[list[str]]:
-    return [[str(number), *_row(decoding, step)] for number, step in enumerate(decoding.steps, start=1)]
-
-
-def _row(decoding: Decoding, step: Step) -> list[str]:
-    order = sorted(range(len(step.weights)), key=lambda place: -step.weights[place])
-    looks = []
-    for place in order[:2]:
-        # Small weights are noise; naming their word would differ from machine to machine.
-        noted = step.weights[place] >= 0.05
-        looks += [visible(decoding.source[place]), about(step.weights[place], 2)] if noted else ["–", "–"]
-    looks += ["–", "–"] * (2 - len(order))
-    return [*looks, visible(step.word), about(step.probability, 2)]
+    """All numbers are measured: which word has the largest weight may differ elsewhere, so none is singled out."""
+    return [
+        [
+            str(number),
+            visible(step.word),
+            *(f"{APPROXIMATELY}{value:.2f}" for value in (step.probability, *step.weights)),
+        ]
+        for number, step in enumerate(decoding.steps, start=1)
+    ]
 
 
 def _caption(decoding: Decoding) -> str:

@@ -235,29 +235,25 @@ function render({ model, el }) {
     class: "attention-keys",
     text: "Keys: arrows move, Enter pins, Escape lets go. Pointer: hover, and click to pin.",
   });
-  const panel = element(
+  const enlarged = element(
     "div",
-    { class: "attention-panel" },
-    left,
+    { class: "attention-one" },
+    title,
+    about,
     element(
       "div",
-      { class: "attention-one" },
-      title,
-      about,
-      element(
-        "div",
-        { class: "course-row" },
-        element("div", { role: "group", "aria-label": "Drawn as", class: "attention-modes" }, mapButton, linesButton),
-        specialLabel,
-        brightLabel,
-        legend,
-      ),
-      drawing,
-      note,
-      status.node,
-      keyHelp,
+      { class: "course-row" },
+      element("div", { role: "group", "aria-label": "Drawn as", class: "attention-modes" }, mapButton, linesButton),
+      specialLabel,
+      brightLabel,
+      legend,
     ),
+    drawing,
+    note,
+    status.node,
+    keyHelp,
   );
+  const panel = element("div", { class: "attention-panel" }, left, enlarged);
   const root = element(
     "div",
     { class: "course-widget attention-explorer", role: "region", "aria-label": "Attention explorer" },
@@ -360,8 +356,6 @@ function render({ model, el }) {
       style: { gridTemplateColumns: `auto repeat(${one.columns.length}, max-content)` },
       on: { keydown: moveInGrid },
     }, header, ...rows);
-    // Below a low overview there is room for the readout; a high one would push it out of sight.
-    (one.layers.length <= LOW_OVERVIEW ? left : drawing).append(readout);
     overview.replaceChildren(
       element("p", {
         class: "attention-caption",
@@ -866,6 +860,13 @@ function render({ model, el }) {
       element("thead", {}, element("tr", {}, ...header)), element("tbody", {}, ...lines)));
   }
 
+  /** Below a low overview that stands beside the map there is room for the readout; else it follows the map. */
+  function placeReadout() {
+    const beside = enlarged.offsetLeft > left.offsetLeft;
+    const home = beside && view().layers.length <= LOW_OVERVIEW ? left : drawing;
+    if (readout.parentNode !== home) home.append(readout);
+  }
+
   function setMode(mode) {
     state.mode = mode;
     drawAll();
@@ -898,6 +899,7 @@ function render({ model, el }) {
     buildOverview();
     drawThumbnails();
     markCells(false);
+    placeReadout();
     drawAll();
     load();
   }
@@ -929,6 +931,8 @@ function render({ model, el }) {
   const preference = window.matchMedia("(prefers-color-scheme: dark)");
   preference.addEventListener("change", redraw);
   model.on("change:chosen", heed);
+  const width = new ResizeObserver(placeReadout);
+  width.observe(panel);
 
   el.append(root);
   buildTabs();
@@ -936,6 +940,7 @@ function render({ model, el }) {
   return () => {
     alive = false;
     theme.disconnect();
+    width.disconnect();
     preference.removeEventListener("change", redraw);
     model.off("change:chosen", heed);
   };

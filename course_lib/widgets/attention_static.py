@@ -17,6 +17,7 @@ from course_lib.widgets.token_text import visible
 WHOLE = 24  # tokens on a side up to which a table shows every weight, and a picture every token's text
 LISTED = 64  # rows of the table of strongest looks
 STRONGEST = 3
+CIVIDIS = matplotlib.colormaps["cividis"]
 CELL = 18  # pixels of one weight in the picture
 
 
@@ -101,7 +102,7 @@ def coloured(
     weights: Float[Tensor, "rows columns"], hidden: Bool[Tensor, "rows columns"] | None = None
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     """Weights in cividis; what is hidden (a causal model's future) in light grey, which stands for no weight."""
-    colours = matplotlib.colormaps["cividis"](weights.numpy(), bytes=True)[..., :3].copy()
+    colours = CIVIDIS(weights.numpy(), bytes=True)[..., :3].copy()
     if hidden is not None:
         colours[hidden.numpy()] = 236
     return colours

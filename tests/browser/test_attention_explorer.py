@@ -70,6 +70,16 @@ def test_the_map_stays_below_the_pointer(bare_page):
         assert the_map.bounding_box() == before
 
 
+def test_in_a_narrow_page_what_is_read_stands_below_the_map(bare_page):
+    page = bare_page(AttentionExplorer.from_weights(heads(12), WORDS))
+    readout = page.get_by_test_id("attention-readout")
+    assert readout.bounding_box()["y"] > page.get_by_test_id("attention-grid").bounding_box()["y"]
+    assert readout.bounding_box()["x"] < page.get_by_test_id("attention-map").bounding_box()["x"]
+    page.set_viewport_size({"width": 640, "height": 900})
+    page.locator(".attention-drawing > .attention-readout").wait_for()
+    assert readout.bounding_box()["y"] > page.get_by_test_id("attention-map").bounding_box()["y"]
+
+
 def test_a_token_beside_the_map_shows_its_row_alone(bare_page):
     page = bare_page(AttentionExplorer.from_weights(heads(12), WORDS))
     place = middle_of(page, 3, 0, 12, 12)

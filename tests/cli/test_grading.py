@@ -58,6 +58,8 @@ code = "c"
 """
 RIGHT = "def double(number):\n    return number + number"
 
+WEAKER = "Basic isolation only"  # said first where bubblewrap is not installed
+
 
 @pytest.fixture
 def course(tmp_path, monkeypatch):
@@ -157,7 +159,7 @@ def test_bad_usage_is_one_line_and_exit_status_2(course, hand_in, arguments, sai
     done = course_grade(*arguments)
     assert done.exit_code == 2, done.output
     assert said in done.output
-    assert len(done.output.strip().splitlines()) == 1
+    assert len([line for line in done.output.strip().splitlines() if WEAKER not in line]) == 1
     assert not (course / "grades.csv").exists()
 
 
@@ -209,7 +211,7 @@ def test_ctrl_c_keeps_what_is_graded_and_leaves_nothing_running(course, hand_in)
     hand_in(alice=RIGHT, bob="import time\ntime.sleep(86395)", carol=RIGHT)
     command = [sys.executable, "-c", "from course_lib.cli import main; main()", "grade", "submitted", "--jobs", "1"]
     grader = subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert "[1/3] alice 01.1: 2 of 2 points, ok" in grader.stdout.readline()
+    assert "[1/3] alice 01.1: 2 of 2 points, ok" in next(line for line in grader.stdout if WEAKER not in line)
     wait_for_worker(grader)
     below = psutil.Process(grader.pid).children(recursive=True)
     assert below

@@ -14,15 +14,20 @@ from course_lib.exercises import check, hint, step
 # Made-up docstrings: 120 modules with six texts each. A module's texts share words of its own, as real ones share names and
 # phrases. Each module has one of ten labels, by lot: a new module's label cannot be known.
 
+
 # %%
-lots = random.Random(0)
-rows = []
-for number in range(120):
-    module, label = f"package{number % 6}.module{number}", lots.randrange(10)
-    own_words = [f"{letter}{number}" for letter in "abcdefgh"]
-    for _ in range(6):
-        text = " ".join(["return", "the", *lots.sample(own_words, 4)])
-        rows.append({"module": module, "text": text, "label": label})
+def made_up_docstrings():
+    lots, rows = random.Random(0), []
+    for number in range(120):
+        module, label = f"package{number % 6}.module{number}", lots.randrange(10)
+        own_words = [f"{letter}{number}" for letter in "abcdefgh"]
+        for _ in range(6):
+            text = " ".join(["return", "the", *lots.sample(own_words, 4)])
+            rows.append({"module": module, "text": text, "label": label})
+    return rows
+
+
+rows = made_up_docstrings()
 rows[0], len(rows)
 
 # %% [markdown]

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 
+from course_lib.models.modes import evaluating
 from course_lib.training.arguments import check_intervals, check_learner, check_loader, check_loss, check_numbers
 from course_lib.training.checkpoint import CheckpointFolder
 from course_lib.training.data_order import BatchStream, DataPosition, epoch_order
@@ -198,14 +199,8 @@ def _backpropagate(
 
 def _evaluated(model: nn.Module, evaluate: Callable[[nn.Module], Mapping[str, float]]) -> dict[str, float]:
     """What `evaluate` says of the model in eval mode; each part of the model is in its own mode again afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            measured = evaluate(model)
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(model), torch.no_grad():
+        measured = evaluate(model)
     if not isinstance(measured, Mapping):
         raise TypeError(f"evaluate must return a dict such as {{'accuracy': 0.9}}, got {type(measured).__name__}")
     return {name: float(value) for name, value in measured.items()}

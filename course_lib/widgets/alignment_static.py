@@ -4,15 +4,11 @@ from html import escape
 
 from course_lib.lesson.display import html_table, text_table
 from course_lib.lesson.numbers import APPROXIMATELY
+from course_lib.widgets.colours import CIVIDIS
 from course_lib.widgets.decoding_steps import Decoding
 from course_lib.widgets.token_text import visible
 
 CELL, LEFT, TOP = 26, 130, 96  # pixels
-# Cividis, as in shared.js.
-CIVIDIS = [
-    *((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115)),
-    *((138, 134, 120), (165, 156, 116), (195, 179, 105), (225, 204, 85), (254, 232, 56)),
-]
 
 
 def static_html(decoding: Decoding) -> str:

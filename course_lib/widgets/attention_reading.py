@@ -13,6 +13,7 @@ from course_lib.data.vocabulary import BEGIN, END, PADDING, Vocabulary
 from course_lib.generation.translate import greedy
 from course_lib.models.bert import BERT, Classifier, MaskedLanguageModel
 from course_lib.models.gpt import GPT
+from course_lib.models.modes import evaluating
 from course_lib.models.seq2seq import EncoderDecoder
 from course_lib.widgets.attention_maps import LONGEST, AttentionView, Window, check_length, view_of
 from course_lib.widgets.token_text import tokens_of
@@ -55,18 +56,6 @@ def read_views(
         )
     with evaluating(model), torch.no_grad():
         return reader(model, tokenizer, text, target, window)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout; afterwards each part is in the mode it was in."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 @contextmanager

@@ -1,8 +1,7 @@
 """How is any language model asked what comes next? Our GPT and Hugging Face's causal models, by the same calls."""
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from course_lib.generation.continuing import Continuation, continue_text
 from course_lib.generation.sampling import Sampling
 from course_lib.models.gpt import GPT
+from course_lib.models.modes import evaluating
 from course_lib.widgets.token_text import tokens_of, visible
 
 LONGEST_PROMPT = 2_048  # tokens; a page that one plays with should answer at once
@@ -131,17 +131,6 @@ class CausalModel:
                 end_token=self.end_token,
                 generator=generator,
             )
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout, and afterwards as it was."""
-    trained = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(trained)
 
 
 def refuse_unusable(logits: Float[Tensor, " vocabulary"]) -> None:

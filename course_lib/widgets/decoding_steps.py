@@ -15,6 +15,7 @@ from torch import Tensor
 from course_lib.data.vocabulary import BEGIN, END, Vocabulary
 from course_lib.generation.translate import Writer, longest_target
 from course_lib.models.attention import AdditiveAttention, DotAttention, GeneralAttention, dot_energies
+from course_lib.models.modes import evaluating
 from course_lib.models.seq2seq import AttentionDecoder, EncoderDecoder
 
 LONGEST_SOURCE, MOST_STEPS = 64, 192
@@ -77,9 +78,7 @@ def decode(
     device = next(model.parameters()).device
     ids = torch.tensor([source_vocabulary.encode(sentence)], device=device)  # [batch=1, source]
     is_word = torch.ones_like(ids, dtype=torch.bool)
-    was_training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         annotations = model.encoder(ids, is_word)
         writer = Writer(model, annotations)
         states = annotations.states[0]  # h_j: [source, annotation]
@@ -108,8 +107,6 @@ def decode(
                     others=tuple(ranked[1:]),
                 )
             )
-    finally:
-        model.train(was_training)
     return checked(
         Decoding(
             source=tuple(words),

@@ -7,13 +7,9 @@ from html import escape
 from course_lib.generation.sampling import Sampling
 from course_lib.lesson.display import html_table, text_table
 from course_lib.lesson.numbers import about
+from course_lib.widgets.colours import CIVIDIS
 from course_lib.widgets.next_token import LABELS, Step, View, described
 
-# Cividis in ten steps, as in shared.js; ink is black or white, whichever has more contrast.
-CIVIDIS = (
-    *((0, 34, 78), (18, 53, 112), (59, 73, 108), (87, 93, 109), (112, 113, 115)),
-    *((138, 134, 120), (165, 156, 116), (195, 179, 105), (225, 204, 85), (254, 232, 56)),
-)
 COLOURS = {"A": "#0072b2", "B": "#d55e00"}
 LINE, LABEL, BAR, NUMBER = 22, 150, 240, 110  # the sizes of the drawing, in pixels
 NEVER_MEASURED = {"model", "repetition_penalty", "temperature", "top_k"}  # how many stay does not hang on roundings
@@ -68,7 +64,7 @@ def as_text(experiment: Experiment) -> str:
 
 
 def ground(share: float) -> tuple[str, str]:
-    """The colour of a probability, in ten steps, and the ink that is read on it."""
+    """The colour of a probability, in ten steps, and the ink with more contrast on it, black or white."""
     red, green, blue = CIVIDIS[round(min(share, 1.0) * (len(CIVIDIS) - 1))]
     ink = "#000" if 0.299 * red + 0.587 * green + 0.114 * blue > 118 else "#fff"
     return f"rgb({red},{green},{blue})", ink

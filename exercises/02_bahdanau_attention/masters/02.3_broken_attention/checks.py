@@ -3,11 +3,9 @@
 import random
 from pathlib import Path
 
-import torch
-
 from course_lib.exercises.catalogue import load_module
-from course_lib.exercises.failures import AnswerRaised, PropertyFailed
-from course_lib.exercises.properties.examples import answer_to, described
+from course_lib.exercises.failures import PropertyFailed
+from course_lib.exercises.properties.detectors import first_need, missed_for_want_of, yes_or_no
 
 lab = load_module(Path(__file__).with_name("broken.py"), "course_broken_attentions")
 
@@ -42,18 +40,7 @@ def called_broken(catches_fault, specimens):
 def _says(catches_fault, attention, specimen):
     failed = "the check returns True for a broken attention and False for a sound one"
     example = {"attention": specimen.symptom}
-    try:
-        output = answer_to(catches_fault, {"attention": attention})
-    except AnswerRaised as raised:
-        if raised.kind == "AssertionError":
-            raise PropertyFailed(failed, "it raised AssertionError", example, raised.kind, "asserts") from raised
-        raised.example = example
-        raise
-    if isinstance(output, torch.Tensor) and output.dtype == torch.bool and output.numel() == 1:
-        output = bool(output)
-    if not isinstance(output, bool):
-        raise PropertyFailed(failed, f"it returned {described(output)}", example, output, "no_bool")
-    return output
+    return yes_or_no(catches_fault, {"attention": attention}, failed, example)
 
 
 def judged(catches_fault, *groups, hidden=False):
@@ -93,14 +80,13 @@ def something_is_killed(catches_fault, *, hidden=False):
 
 def _mistake(faults, says):
     """What all survivors need and no killed one did explains them; failing that, what the first survivor needs."""
+    if explained := missed_for_want_of(faults, says, MISTAKES):
+        return explained
     killed = [fault for fault, said in zip(faults, says, strict=True) if said]
     survivors = [fault for fault, said in zip(faults, says, strict=True) if not said]
-    for need, mistake in MISTAKES.items():
-        if all(need in fault.needs for fault in survivors) and not any(need in fault.needs for fault in killed):
-            return mistake
     if killed and all("sums" in fault.needs for fault in killed) and not any("sums" in f.needs for f in survivors):
         return "only_sums"
-    return next(mistake for need, mistake in MISTAKES.items() if need in survivors[0].needs)
+    return first_need(survivors[0], MISTAKES)
 
 
 def sound_pass_and_broken_do_not(catches_fault):

@@ -3,11 +3,9 @@
 import random
 from pathlib import Path
 
-import torch
-
 from course_lib.exercises.catalogue import load_module
-from course_lib.exercises.failures import AnswerRaised, PropertyFailed
-from course_lib.exercises.properties.examples import answer_to, described
+from course_lib.exercises.failures import PropertyFailed
+from course_lib.exercises.properties.detectors import first_need, missed_for_want_of, yes_or_no
 
 lab = load_module(Path(__file__).with_name("broken.py"), "course_leaking_layers")
 
@@ -42,18 +40,7 @@ def called_leaking(leaks, specimens):
 def _says(leaks, layer, specimen):
     failed = "the check returns True for a leaking layer and False for a sound one"
     example = {"layer": specimen.symptom}
-    try:
-        output = answer_to(leaks, {"layer": layer})
-    except AnswerRaised as raised:
-        if raised.kind == "AssertionError":
-            raise PropertyFailed(failed, "it raised AssertionError", example, raised.kind, "asserts") from raised
-        raised.example = example
-        raise
-    if isinstance(output, torch.Tensor) and output.dtype == torch.bool and output.numel() == 1:
-        output = bool(output)
-    if not isinstance(output, bool):
-        raise PropertyFailed(failed, f"it returned {described(output)}", example, output, "no_bool")
-    return output
+    return yes_or_no(leaks, {"layer": layer}, failed, example)
 
 
 def judged(leaks, *groups, hidden=False):
@@ -93,12 +80,7 @@ def something_is_found(leaks, *, hidden=False):
 
 def _mistake(leaking, says):
     """What all missed ones need and no found one did explains them; failing that, what the first missed one needs."""
-    found = [one for one, said in zip(leaking, says, strict=True) if said]
-    missed = [one for one, said in zip(leaking, says, strict=True) if not said]
-    for need, mistake in MISTAKES.items():
-        if all(need in one.needs for one in missed) and not any(need in one.needs for one in found):
-            return mistake
-    return next((mistake for need, mistake in MISTAKES.items() if need in missed[0].needs), None)
+    return missed_for_want_of(leaking, says, MISTAKES) or first_need(leaking[says.index(False)], MISTAKES)
 
 
 def sound_pass_and_leaks_do_not(leaks):

@@ -3,11 +3,9 @@
 import random
 from pathlib import Path
 
-import torch
-
 from course_lib.exercises.catalogue import load_module
-from course_lib.exercises.failures import AnswerRaised, PropertyFailed
-from course_lib.exercises.properties.examples import answer_to, described
+from course_lib.exercises.failures import PropertyFailed
+from course_lib.exercises.properties.detectors import first_need, missed_for_want_of, yes_or_no
 
 lab = load_module(Path(__file__).with_name("broken.py"), "course_broken_caches")
 GROUPS = ("positions", "mask", "memory", "rows", "texts")
@@ -48,18 +46,7 @@ def called_sound(cache_is_sound, specimens):
 def _says(cache_is_sound, begin, read, keep, specimen):
     failed = "the check returns True for a sound cache and False for a broken one"
     example = {"cache": specimen.symptom}
-    try:
-        output = answer_to(cache_is_sound, {"begin": begin, "read": read, "keep": keep})
-    except AnswerRaised as raised:
-        if raised.kind == "AssertionError":
-            raise PropertyFailed(failed, "it raised AssertionError", example, raised.kind, "asserts") from raised
-        raised.example = example
-        raise
-    if isinstance(output, torch.Tensor) and output.dtype == torch.bool and output.numel() == 1:
-        output = bool(output)
-    if not isinstance(output, bool):
-        raise PropertyFailed(failed, f"it returned {described(output)}", example, output, "no_bool")
-    return output
+    return yes_or_no(cache_is_sound, {"begin": begin, "read": read, "keep": keep}, failed, example)
 
 
 def judged(cache_is_sound, *groups, hidden=False):
@@ -103,12 +90,7 @@ def something_is_found(cache_is_sound, *, hidden=False):
 
 def _mistake(faults, found):
     """What all survivors need and no found one did explains them; failing that, what the first survivor needs."""
-    caught = [fault for fault, one in zip(faults, found, strict=True) if one]
-    survivors = [fault for fault, one in zip(faults, found, strict=True) if not one]
-    for need, mistake in MISTAKES.items():
-        if all(need in fault.needs for fault in survivors) and not any(need in fault.needs for fault in caught):
-            return mistake
-    return next(mistake for need, mistake in MISTAKES.items() if need in survivors[0].needs)
+    return missed_for_want_of(faults, found, MISTAKES) or first_need(faults[found.index(False)], MISTAKES)
 
 
 def sound_pass_and_broken_do_not(cache_is_sound):

@@ -1,20 +1,22 @@
 """Makes what the README shows: a heat map, a check that failed, the newest report as a picture, and the table of times.
 
-    .venv/bin/python scripts/make_pictures.py
+    .venv/bin/python -m scripts.make_pictures
 
 Pages are photographed with Chromium; where there is none, their old pictures stay.
 """
 
 import base64
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import nbformat
+from playwright.sync_api import sync_playwright
 
+from benchmarks.chromium import find_browser
+from course_lib.batch import app
 from course_lib.batch.files import resolve_latest
 from course_lib.batch.record import load_run
 from course_lib.exercises.catalogue import find_exercise
@@ -32,6 +34,7 @@ def main() -> None:
     check_panel()
     run_directory = resolve_latest(ROOT / "runs" / "latest")
     report(run_directory / "report.html")
+    playground()
     table_of_times(run_directory)
 
 
@@ -66,7 +69,7 @@ def check_panel() -> None:
 
 def photograph(page: Path, picture: Path, size: str) -> None:
     """The page as Chromium shows it in a window of `size`, "width,height"."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    browser = find_browser()
     if browser is None:
         print(f"no Chromium here: {picture.name} stays as it is")
         return
@@ -75,6 +78,26 @@ def photograph(page: Path, picture: Path, size: str) -> None:
         options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
         options += [f"--user-data-dir={profile}", f"--window-size={size}", f"--screenshot={picture}"]
         subprocess.run([browser, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
+
+
+def playground(picture: Path = PICTURES / "playground.png", *, dark: bool = False) -> None:
+    """The playground as a player first sees it: all heads of a model, and the next token's distribution."""
+    browser = find_browser()
+    if browser is None:
+        print(f"no Chromium here: {picture.name} stays as it is")
+        return
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        port, log = app.free_port(), Path(folder) / "server.log"
+        copy = app.app_notebook(ROOT / "notebooks" / "15_playground.ipynb", Path(folder), {})
+        with app.serving(app.voila_command(copy, port), port, log, app.app_environment()):
+            chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+            page = chromium.new_page(viewport={"width": 1_000, "height": 1_550})
+            theme = "dark" if dark else "light"
+            page.goto(f"http://{app.HOST}:{port}/?theme={theme}", wait_until="commit", timeout=300_000)
+            page.locator("#rendered_cells").wait_for(state="visible", timeout=300_000)
+            page.wait_for_timeout(3_000)  # the widgets paint
+            page.screenshot(path=picture)
+            chromium.close()
 
 
 def table_of_times(run_directory: Path) -> None:

@@ -25,6 +25,7 @@ from course_lib.batch.processes import JOB_VARIABLE, adopt_orphans, end_descenda
 HOST = "127.0.0.1"
 USUAL_PORT = 8866
 LESSON_ONLY = "lesson-only"  # the tag of cells that the app leaves out
+QUIET = "app-quiet"  # a tag of cells that run in the app and show nothing: a player did not ask for settings
 FILES = Path(__file__).parent / "app_files"  # voila.json: what it may load and from where; and the page's template
 GRACE = 5.0  # seconds that a server gets to end its kernels by itself
 
@@ -34,7 +35,8 @@ class ServerFailed(OSError):  # noqa: N818 - it reads as what happened
 
 
 def app_notebook(notebook: Path, folder: Path, values: Mapping[str, Any]) -> Path:
-    """A copy of `notebook` in `folder` for the app: without the cells for learners, and with these parameters.
+    """A copy of `notebook` in `folder` for the app: without the cells and outputs for learners, with these
+    parameters.
 
     Raises UsageError for a file that is no notebook, and for a parameter that it does not have.
     """
@@ -51,6 +53,8 @@ def app_notebook(notebook: Path, folder: Path, values: Mapping[str, Any]) -> Pat
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+            if QUIET in _tags(cell):
+                cell.source = f"%%capture\n{cell.source}"
         if "parameters" in _tags(cell):
             cell.source = "\n".join([cell.source, *(f"{name} = {value!r}" for name, value in values.items())])
     copy = folder / notebook.name

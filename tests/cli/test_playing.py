@@ -29,6 +29,7 @@ def series(tmp_path):
         new_markdown_cell("# A playground"),
         new_code_cell('model: str = "pydoc-gpt"  # its name', metadata={"tags": ["parameters"]}),
         new_code_cell("course.predict('?')", metadata={"tags": ["lesson-only"]}),
+        new_code_cell("print('settings')", metadata={"tags": ["app-quiet"]}),
         new_code_cell("print('the model is', model)", outputs=[nbformat.v4.new_output("stream", text="old")]),
     ]
     notebook = new_notebook(cells=cells)
@@ -79,14 +80,16 @@ def test_an_unknown_model_is_refused_with_all_ways_to_get_one(name, series, monk
     assert "nowhere is no folder" in said or "there is no model 'pydoc-gtp'; take one" in said
 
 
-def test_the_apps_copy_has_the_parameters_and_not_the_cells_for_learners(series, tmp_path):
+def test_the_apps_copy_has_the_parameters_and_not_the_cells_and_outputs_for_learners(series, tmp_path):
     (tmp_path / "app").mkdir()
     copy = nbformat.read(
         app.app_notebook(series / "15_playground.ipynb", tmp_path / "app", {"model": "O'Neill"}), as_version=4
     )
+    assert copy.cells[2].source == "%%capture\nprint('settings')"
     assert [cell.source.splitlines()[-1] for cell in copy.cells] == [
         "# A playground",
         'model = "O\'Neill"',
+        "print('settings')",
         "print('the model is', model)",
     ]
     assert copy.cells[-1].outputs == []

@@ -70,17 +70,28 @@ def mask_words(
 ) -> MaskedBatch:
     """Hide words: in each row `share` of its words, rounded, at least one if it has any.
 
-    Each chosen word's fate (masked, random, kept) is drawn by itself. Without a generator, torch's global one draws.
+    Without a generator, torch's global one draws.
     """
     special = torch.isin(tokens, tokens.new_tensor(rule.special_tokens))
     words = (~special).sum(dim=1, keepdim=True)
     wanted = (words * rule.share).round().clamp(min=1).minimum(words)
     # Drawn on the CPU, so that the same seed hides the same words on every device.
-    lots, fate = (torch.rand(tokens.shape, generator=generator).to(tokens.device) for _ in range(2))
-    ordinary = ordinary_tokens(rule)
-    others = ordinary[torch.randint(len(ordinary), tokens.shape, generator=generator)].to(tokens.device)
+    lots = torch.rand(tokens.shape, generator=generator).to(tokens.device)
     # The words with the smallest lots are chosen; special tokens come last of all.
     chosen = lots.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < wanted
+    return hide(tokens, chosen, rule, generator)
+
+
+def hide(
+    tokens: Int[Tensor, "batch length"],
+    chosen: Bool[Tensor, "batch length"],
+    rule: MaskingRule,
+    generator: torch.Generator | None = None,
+) -> MaskedBatch:
+    """Hide these words; each one's fate (masked, random, kept) is drawn by itself."""
+    fate = torch.rand(tokens.shape, generator=generator).to(tokens.device)
+    ordinary = ordinary_tokens(rule)
+    others = ordinary[torch.randint(len(ordinary), tokens.shape, generator=generator)].to(tokens.device)
     hidden = torch.where(chosen & (fate < rule.masked), rule.mask_token, tokens)
     hidden = torch.where(chosen & (fate >= rule.masked) & (fate < rule.masked + rule.random), others, hidden)
     return MaskedBatch(hidden, torch.where(chosen, tokens, NOT_ASKED))

@@ -7,6 +7,7 @@ Source: Devlin et al. 2019, section 3.1 and appendix A.1; drawn anew for each re
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy
 import torch
@@ -175,6 +176,7 @@ def shares_of(batch: MaskedBatch, rule: MaskingRule, original: Int[Tensor, "batc
     return {"chosen": total / int(words.sum())} | {name: int(which.sum()) / total for name, which in fates.items()}
 
 
+@lru_cache(maxsize=8)  # made anew for each batch, it would take as long as all the rest
 def ordinary_tokens(rule: MaskingRule) -> Int[Tensor, " words"]:
-    """All tokens but the special ones: what may stand in another word's place."""
+    """All tokens but the special ones: what may stand in another word's place. Shared: do not change it."""
     return torch.tensor([token for token in range(rule.vocabulary_size) if token not in rule.special_tokens])

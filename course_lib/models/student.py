@@ -32,10 +32,12 @@ PUBLISHED_LAYERS: dict[tuple[int, int], tuple[int, ...]] = {
 
 
 def alternate_layers(teacher_blocks: int, student_blocks: int) -> tuple[int, ...]:
-    """The teacher's blocks that the original scripts take for a student of so many.
+    """The teacher's blocks that the original scripts take for a student of so many; all for one as deep as itself.
 
     Raises ValueError for a pair of depths that they do not know.
     """
+    if student_blocks == teacher_blocks:
+        return tuple(range(teacher_blocks))
     if (teacher_blocks, student_blocks) not in PUBLISHED_LAYERS:
         known = ", ".join(f"{larger}→{smaller}" for larger, smaller in PUBLISHED_LAYERS)
         raise ValueError(

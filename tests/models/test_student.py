@@ -31,6 +31,7 @@ def test_the_layers_are_the_published_ones():
     assert alternate_layers(6, 3) == (0, 2, 5)
     assert alternate_layers(12, 3) == (0, 6, 11)
     assert alternate_layers(12, 4) == (0, 4, 8, 11)
+    assert alternate_layers(3, 3) == (0, 1, 2)
     for (larger, smaller), layers in PUBLISHED_LAYERS.items():
         assert len(layers) == smaller
         assert list(layers) == sorted(set(layers))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
+from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from course_lib.data.byte_pairs import BERT_TOKENS, bert_tokenizer
+from course_lib.data.byte_pairs import BERT_TOKENS, FILE_NAME, bert_tokenizer, load_byte_pairs
 from course_lib.data.masking import DynamicMasking, MaskingRule
 from course_lib.models.bert import BERTConfig, MaskedLanguageModel
 from course_lib.models.distilbert_files import save_distilbert
@@ -18,6 +19,7 @@ from course_lib.training.distillation import Distillation, Objective
 from course_lib.training.distillation_losses import ONE_GPU
 from course_lib.training.reading import Reader
 from course_lib.zoo import pydoc_bert
+from course_lib.zoo.cards import bundled_folder
 from course_lib.zoo.loading import load
 from course_lib.zoo.pydoc_bert import LOOKED_AT, MarkedWindows, guesses, held_out_rows
 from course_lib.zoo.recipe import Preparation, Recipe
@@ -27,6 +29,11 @@ TEACHER = "pydoc-bert"
 # comparison at all words, and costs less. Words are hidden as for the teacher, each as often as any other: with the
 # authors' preference for rare words the student learned to expect those, which nobody hides when it is measured.
 OBJECTIVE = Objective(ONE_GPU, temperature=2.0, restrict_ce_to_mask=True)
+
+
+def pairs_of_the_teacher(recipe: Recipe, corpus: DatasetDict) -> Tokenizer:
+    """The teacher's own tokenizer: only about the same tokens can both say something."""
+    return load_byte_pairs(bundled_folder(TEACHER) / FILE_NAME)
 
 
 def prepare(recipe: Recipe, corpus: DatasetDict, tokenizer: PreTrainedTokenizerFast) -> Preparation:
@@ -46,7 +53,7 @@ def prepare(recipe: Recipe, corpus: DatasetDict, tokenizer: PreTrainedTokenizerF
 
 
 def teacher_for(tokenizer: PreTrainedTokenizerFast) -> MaskedLanguageModel:
-    """pydoc-bert. Raises ValueError if it counts other tokens than this tokenizer, so that neither could compare."""
+    """pydoc-bert. Raises ValueError if it has other tokens than this tokenizer, so that neither could be compared."""
     teacher, its_tokenizer = load(TEACHER)
     assert isinstance(teacher, MaskedLanguageModel)
     if its_tokenizer.get_vocab() != tokenizer.get_vocab():
@@ -122,4 +129,6 @@ RECIPE = Recipe(
     weight_decay=0.0,
     evaluate_every=1_000,
     checkpoint_every=1_000,
+    pairs=pairs_of_the_teacher,
+    parents=(TEACHER,),
 )

@@ -12,6 +12,7 @@ from course_lib.models.distilbert_files import load_distilbert
 from course_lib.models.student import student_of
 from course_lib.training.loop import train
 from course_lib.zoo import pydoc_bert, pydoc_student
+from course_lib.zoo.training import train_recipe
 
 
 @pytest.fixture
@@ -41,6 +42,17 @@ def test_the_student_starts_as_a_part_of_its_teacher_and_learns(teacher, recipe,
     assert {tensor.dtype for tensor in theirs.state_dict().values()} == {torch.float16}
     tokens = torch.arange(5, 15)[None]
     torch.testing.assert_close(load_distilbert(tmp_path)(tokens), student(tokens), atol=0.05, rtol=0.05)
+
+
+def test_trained_by_its_recipe_it_names_its_teacher_and_loads(teacher, recipe, corpus, tmp_path):
+    card = train_recipe(recipe, tmp_path, corpus, tell=lambda text: None)
+    assert card.training["starts_or_learns_from"].startswith("pydoc-bert (")
+    assert card.measured["kept_of_words_guessed"] > 0
+    model, tokenizer = zoo.load(tmp_path)
+    assert model.encoder.config == recipe.config
+    assert tokenizer.get_vocab() == zoo.load("pydoc-bert")[1].get_vocab()
+    measured = pydoc_student.measure(model, tokenizer, corpus, "test")
+    assert measured.items() <= card.measured.items()
 
 
 def test_what_is_kept_is_measured_beside_the_teacher(teacher, recipe, corpus):

@@ -35,10 +35,13 @@ def load_docstring_origins(
     The other arguments are those of `load_pydocs`. Raises ValueError for fewer than two origins, one that is not in
     `NAMES`, and one that has no docstring on this machine.
     """
-    unknown = [origin for origin in origins if origin not in NAMES]
-    if isinstance(origins, str) or unknown or len(set(origins)) < 2:
-        raise ValueError(f"origins is {origins!r}; expected at least two of {tuple(NAMES)}.")
-    corpus = pydocs.load_pydocs(origins, bytes_per_origin, cache=cache)
+    _refuse_unknown(origins)
+    return docstring_origins(pydocs.load_pydocs(origins, bytes_per_origin, cache=cache), origins)
+
+
+def docstring_origins(corpus: DatasetDict, origins: Sequence[str] = tuple(NAMES)) -> DatasetDict:
+    """The same task from a corpus that `load_pydocs` gave, on this machine or another. Raises ValueError likewise."""
+    _refuse_unknown(origins)
     missing = set(origins) - set(corpus["train"]["origin"])
     if missing:
         raise ValueError(
@@ -47,6 +50,10 @@ def load_docstring_origins(
         )
     features = Features({"text": Value("string"), "label": ClassLabel(names=list(origins)), "name": Value("string")})
     hidden = _pattern(origins)
+    asked_about = {
+        split: rows.select([number for number, origin in enumerate(rows["origin"]) if origin in origins])
+        for split, rows in corpus.items()
+    }
     return DatasetDict(
         {
             split: Dataset.from_dict(
@@ -60,9 +67,15 @@ def load_docstring_origins(
                     description=f"Docstrings and their origins, {rows.info.description}", features=features
                 ),
             )
-            for split, rows in corpus.items()
+            for split, rows in asked_about.items()
         }
     )
+
+
+def _refuse_unknown(origins: Sequence[str]) -> None:
+    unknown = [origin for origin in origins if origin not in NAMES]
+    if isinstance(origins, str) or unknown or len(set(origins)) < 2:
+        raise ValueError(f"origins is {origins!r}; expected at least two of {tuple(NAMES)}.")
 
 
 def hide_names(text: str, origins: Sequence[str] = tuple(NAMES)) -> str:

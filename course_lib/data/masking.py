@@ -7,6 +7,7 @@ Source: Devlin et al. 2019, section 3.1 and appendix A.1; drawn anew for each re
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy
 import torch
@@ -70,17 +71,28 @@ def mask_words(
 ) -> MaskedBatch:
     """Hide words: in each row `share` of its words, rounded, at least one if it has any.
 
-    Each chosen word's fate (masked, random, kept) is drawn by itself. Without a generator, torch's global one draws.
+    Without a generator, torch's global one draws.
     """
     special = torch.isin(tokens, tokens.new_tensor(rule.special_tokens))
     words = (~special).sum(dim=1, keepdim=True)
     wanted = (words * rule.share).round().clamp(min=1).minimum(words)
     # Drawn on the CPU, so that the same seed hides the same words on every device.
-    lots, fate = (torch.rand(tokens.shape, generator=generator).to(tokens.device) for _ in range(2))
-    ordinary = ordinary_tokens(rule)
-    others = ordinary[torch.randint(len(ordinary), tokens.shape, generator=generator)].to(tokens.device)
+    lots = torch.rand(tokens.shape, generator=generator).to(tokens.device)
     # The words with the smallest lots are chosen; special tokens come last of all.
     chosen = lots.masked_fill(special, 2.0).argsort(dim=1).argsort(dim=1) < wanted
+    return hide(tokens, chosen, rule, generator)
+
+
+def hide(
+    tokens: Int[Tensor, "batch length"],
+    chosen: Bool[Tensor, "batch length"],
+    rule: MaskingRule,
+    generator: torch.Generator | None = None,
+) -> MaskedBatch:
+    """Hide these words; each one's fate (masked, random, kept) is drawn by itself."""
+    fate = torch.rand(tokens.shape, generator=generator).to(tokens.device)
+    ordinary = ordinary_tokens(rule)
+    others = ordinary[torch.randint(len(ordinary), tokens.shape, generator=generator)].to(tokens.device)
     hidden = torch.where(chosen & (fate < rule.masked), rule.mask_token, tokens)
     hidden = torch.where(chosen & (fate >= rule.masked) & (fate < rule.masked + rule.random), others, hidden)
     return MaskedBatch(hidden, torch.where(chosen, tokens, NOT_ASKED))
@@ -164,6 +176,7 @@ def shares_of(batch: MaskedBatch, rule: MaskingRule, original: Int[Tensor, "batc
     return {"chosen": total / int(words.sum())} | {name: int(which.sum()) / total for name, which in fates.items()}
 
 
+@lru_cache(maxsize=8)  # made anew for each batch, it would take as long as all the rest
 def ordinary_tokens(rule: MaskingRule) -> Int[Tensor, " words"]:
-    """All tokens but the special ones: what may stand in another word's place."""
+    """All tokens but the special ones: what may stand in another word's place. Shared: do not change it."""
     return torch.tensor([token for token in range(rule.vocabulary_size) if token not in rule.special_tokens])

@@ -22,14 +22,15 @@ class BERTConfig:
     heads: int = 12
     embedding_size: int = 768
     inner_size: int = 3_072
-    segments: int = 2  # sentence A and sentence B
+    segments: int = 2  # sentence A and sentence B; 0: the model does not tell them apart (DistilBERT)
     dropout: float = 0.1
     norm_epsilon: float = 1e-12
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if name not in ("dropout", "norm_epsilon") and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            least = 0 if name == "segments" else 1
+            if name not in ("dropout", "norm_epsilon") and value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}")
         refuse_uneven_heads(self.embedding_size, self.heads)
 
     def sizes(self) -> BlockSizes:
@@ -58,7 +59,7 @@ class BERT(nn.Module):
         self.config, self.causal = config, causal
         self.embedding = nn.Embedding(config.vocabulary_size, config.embedding_size)
         self.positions = LearnedPositions(config.context_size, config.embedding_size)
-        self.segments = nn.Embedding(config.segments, config.embedding_size)
+        self.segments = nn.Embedding(config.segments, config.embedding_size) if config.segments else None
         self.embedding_norm = nn.LayerNorm(config.embedding_size, eps=config.norm_epsilon)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(PostNormEncoderBlock(config.sizes()) for _ in range(config.blocks))
@@ -72,10 +73,13 @@ class BERT(nn.Module):
     ) -> BERTOutput:
         """is_word: False for padding. segments: 0 for sentence A, 1 for sentence B; None: all 0.
 
-        Raises ValueError for more tokens than `context_size`.
+        Raises ValueError for more tokens than `context_size`, and for segments that the model does not tell apart.
         """
         words = self.positions(self.embedding(tokens))
-        words = words + (self.segments.weight[0] if segments is None else self.segments(segments))
+        if self.segments is not None:
+            words = words + (self.segments.weight[0] if segments is None else self.segments(segments))
+        elif segments is not None:
+            raise ValueError("this model does not tell segments apart (its config has segments=0); leave them out")
         states = self.dropout(self.embedding_norm(words))
         may_look = None if is_word is None else is_word[:, None, None, :]
         if self.causal:

@@ -54,11 +54,16 @@ HEADS = {MaskedLanguageModel: "BertForMaskedLM", Classifier: "BertForSequenceCla
 def save_bert(model: MaskedLanguageModel | Classifier, folder: Path | str, dtype: torch.dtype | None = None) -> None:
     """Write config.json and model.safetensors as transformers does; dtype None keeps the model's.
 
-    Raises ValueError for a causal encoder, which their files cannot express.
+    Raises ValueError for an encoder that their files cannot express: a causal one, and one without segments.
     """
     if model.encoder.causal:
         raise ValueError("a causal encoder is no BERT: transformers would load it as one that looks both ways")
     sizes = model.encoder.config
+    if not sizes.segments:
+        raise ValueError(
+            "transformers' BERT has at least one segment, this encoder none: save it as a DistilBERT, with "
+            "course_lib.models.distilbert_files.save_distilbert"
+        )
     config: dict[str, Any] = {
         "architectures": [HEADS[type(model)]],
         "model_type": "bert",

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from course_lib.data.batching import LengthSortedBatchSampler
 from course_lib.models.bert import BERT, BERTConfig, Classifier, MaskedLanguageModel, start_small
 from course_lib.models.modes import evaluating
-from course_lib.training.loop import TrainingResult, train
+from course_lib.training.loop import LossFunction, TrainingResult, train
 from course_lib.training.schedule import warmup_then_linear
 
 LabelledRow = tuple[Int[Tensor, " _"], int]
@@ -110,6 +110,7 @@ def fine_tune(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     seed: int = 0,
+    loss: LossFunction = label_loss,
     **options: Any,
 ) -> TrainingResult:
     """Train all weights, encoder and head, on labelled rows; `options` go to `course_lib.training.loop.train`.
@@ -124,7 +125,7 @@ def fine_tune(
     )
     schedule = warmup_then_linear(optimizer, warmup_steps=steps // 10, steps=steps)
     loader = labelled_loader(rows, batch_size, seed)
-    return train(model, loader, label_loss, steps=steps, optimizer=optimizer, schedule=schedule, seed=seed, **options)
+    return train(model, loader, loss, steps=steps, optimizer=optimizer, schedule=schedule, seed=seed, **options)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from course_lib.data.byte_pairs import BERT_TOKENS, END_OF_TEXT, bert_tokenizer, gpt_tokenizer
-from course_lib.models import bert_files, gpt_files
+from course_lib.models import bert_files, distilbert_files, gpt_files
 from course_lib.models.bert import BERT, BERTConfig, MaskedLanguageModel
 from course_lib.models.checkpoint_files import CONFIG_FILE, UnsuitableCheckpoint, read_json
 from course_lib.models.gpt import GPT, GPTConfig
@@ -50,6 +50,15 @@ KINDS = {
         bert_files.config_from,
         lambda model: model.encoder.config,
         bert_files.load_masked_language_model,
+        lambda config: MaskedLanguageModel(BERT(config)),
+        bert_tokenizer,
+        BERT_TOKENS,
+    ),
+    "distilbert": Kind(
+        BERTConfig,  # with segments=0
+        distilbert_files.config_from,
+        lambda model: model.encoder.config,
+        distilbert_files.load_distilbert,
         lambda config: MaskedLanguageModel(BERT(config)),
         bert_tokenizer,
         BERT_TOKENS,

@@ -1,7 +1,7 @@
 import pytest
 
-from course_lib.data.docstring_origins import MARK, hide_names, load_docstring_origins
-from course_lib.data.pydocs import split_of
+from course_lib.data.docstring_origins import MARK, docstring_origins, hide_names, load_docstring_origins
+from course_lib.data.pydocs import load_pydocs, split_of
 
 ORIGINS = ("stdlib", "matplotlib", "networkx")
 
@@ -55,3 +55,13 @@ def test_bad_arguments_are_refused():
         load_docstring_origins(("stdlib", "click"))
     with pytest.raises(ValueError, match=r"No docstrings of .*more bytes_per_origin"):
         load_docstring_origins(("stdlib", "sympy"), 1000, cache=False)
+
+
+def test_of_a_larger_corpus_only_the_origins_asked_for_stay(dataset):
+    corpus = load_pydocs((*ORIGINS, "click"), 150_000, cache=False)
+    found = docstring_origins(corpus, ORIGINS)
+    for split, rows in dataset.items():
+        assert found[split]["label"][:] == rows["label"][:]
+        assert set(found[split]["name"]) == set(rows["name"])
+    with pytest.raises(ValueError, match=r"No docstrings of torch"):
+        docstring_origins(corpus, (*ORIGINS, "torch"))

@@ -323,7 +323,7 @@ def test_the_shipped_recipes_fit_what_is_shipped(name, bert_recipe):
     optimizer = recipe.optimizer(model)
     check_learner(model, optimizer, None)
     decayed, plain = optimizer.param_groups
-    assert decayed["weight_decay"] == 0.1
+    assert decayed["weight_decay"] == recipe.weight_decay
     assert plain["weight_decay"] == 0.0
     assert {parameter.dim() for parameter in decayed["params"]} == {2}
     assert sum(p.numel() for group in (decayed, plain) for p in group["params"]) == sum(

@@ -1,13 +1,11 @@
-"""Which tokens of an instruction is a model asked to guess? Those of the responses, and the token that ends them.
+"""Which rows does a model learn instructions from? Conversations as tokens, and as labels those it is to guess.
 
-The border between prompt and response is found by the characters that each token stands for, in the text as a whole:
-tokenising the prompt alone can give another number of tokens, since neighbours merge across the border.
+These are the responses, and the token that ends each of them.
 """
 
 import itertools
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,21 +13,13 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from course_lib.data.alpaca_format import Conversation, Segment, segments
+from course_lib.data.alpaca_format import Conversation
+from course_lib.data.instruction_tokens import Turn, begin_tokens, tokenised
 from course_lib.data.masking import NOT_ASKED
 
 LEAST_KEPT = 0.5  # of an instruction and its input; with less left of them, the response answers something else
 
 Row = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]  # tokens and labels
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One turn as tokens, the end token last; those from `border` on belong to the response."""
-
-    tokens: list[int]
-    border: int
-    field: tuple[int, int]  # from which token to which the instruction and its input go
 
 
 class InstructionRows(Dataset):
@@ -91,52 +81,6 @@ class InstructionRows(Dataset):
         return self._tokens[place], self._labels[place]
 
 
-def tokenised(tokenizer: Any, conversations: Sequence[Conversation]) -> list[list[Turn]]:
-    """Each conversation's turns as tokens. The end token's text in a message stays text: it ends nothing."""
-    if tokenizer.eos_token_id is None:
-        raise ValueError(
-            "the tokenizer has no end-of-text token, so a model could not learn where a response ends; set "
-            "tokenizer.eos_token to one of its tokens, or add one"
-        )
-    written = [segments(conversation.exchanges) for conversation in conversations]
-    flat = [segment for each in written for segment in each]
-    if not flat:
-        return []
-    encoded = tokenizer(
-        [segment.prompt + segment.response for segment in flat],
-        add_special_tokens=False,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        split_special_tokens=True,
-        verbose=False,
-    )
-    turns = iter(
-        _turn(segment, tokens, offsets, int(tokenizer.eos_token_id))
-        for segment, tokens, offsets in zip(flat, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    )
-    return [[next(turns) for _ in each] for each in written]
-
-
-def begin_tokens(tokenizer: Any) -> list[int]:
-    """The token that a tokenizer sets before every text, as LLaMA's does, or none."""
-    begins = tokenizer.bos_token_id is not None and tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return [int(tokenizer.bos_token_id)] if begins else []
-
-
-def first_of_response(offsets: Sequence[tuple[int, int]], border: int) -> int:
-    """The first token that holds a character of the response, which begins at the character `border`.
-
-    A token that holds characters of both sides belongs to the response: else its first word would never be learned.
-    """
-    return bisect_right(offsets, border, key=lambda offset: offset[1])
-
-
-def _turn(segment: Segment, tokens: list[int], offsets: list[tuple[int, int]], end: int) -> Turn:
-    first, last = segment.field
-    field = (bisect_left(offsets, first, key=lambda offset: offset[0]), first_of_response(offsets, last))
-    return Turn([*tokens, end], first_of_response(offsets, len(segment.prompt)), field)
-
-
 def _fitted(turns: list[Turn], longest: int) -> list[Turn]:
     """What fits of a conversation; [] if not even its first response does."""
     lengths = [len(turn.tokens) for turn in turns]
@@ -152,4 +96,4 @@ def _fitted(turns: list[Turn], longest: int) -> list[Turn]:
     if excess > (1 - LEAST_KEPT) * (stop - start):
         return []
     tokens = kept[0].tokens[: stop - excess] + kept[0].tokens[stop:]
-    return [Turn(tokens, kept[0].border - excess, (start, stop - excess))]
+    return [replace(kept[0], tokens=tokens, border=kept[0].border - excess, field=(start, stop - excess))]

@@ -7,6 +7,7 @@ import transformers
 
 from course_lib.data.alpaca_format import Conversation, Exchange
 from course_lib.data.byte_pairs import END_OF_TEXT, gpt_tokenizer, train_byte_pairs
+from course_lib.data.instruction_tokens import first_of_response, prompt_tokens, tokenised
 from course_lib.data.masking import NOT_ASKED
 from course_lib.models.gpt import GPT, GPTConfig
 from course_lib.models.packing import places_in_documents, within_documents
@@ -20,7 +21,7 @@ from course_lib.training.instruction import (
     packs_of,
     padded_batch,
 )
-from course_lib.training.instruction_rows import InstructionRows, first_of_response, tokenised
+from course_lib.training.instruction_rows import InstructionRows
 from course_lib.training.loop import train
 
 
@@ -97,6 +98,15 @@ def test_the_text_of_the_end_token_in_a_message_ends_nothing(tokenizer):
     assert turn.tokens.count(tokenizer.eos_token_id) == 1
     assert turn.tokens[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(turn.tokens[turn.border : -1]) == f"a{END_OF_TEXT}b"
+
+
+def test_a_prompt_has_the_tokens_of_training(tokenizer, rows):
+    *history, last = CONVERSATIONS[2].exchanges
+    tokens, labels = rows[2]
+    prompt = prompt_tokens(tokenizer, history, last.instruction, last.input)
+    assert tokens.tolist()[: len(prompt)] == prompt
+    assert labels[len(prompt)] != NOT_ASKED
+    assert labels[len(prompt) - 1] == NOT_ASKED
 
 
 def test_train_on_inputs_asks_for_all_but_the_first_token(tokenizer):

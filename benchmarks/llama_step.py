@@ -13,6 +13,7 @@ beyond the diagonal earn nothing. For LoRA the frozen weights' gradients are not
 """
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -129,6 +130,18 @@ def update(
     optimizer.zero_grad(set_to_none=True)
 
 
+def make_states(optimizer: torch.optim.Optimizer) -> None:
+    """A step on gradients of zero, which changes nothing: the moments then have their place before the first batch.
+
+    Otherwise the first step would fit into memory and the second might not.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
 def operations(model: nn.Module, batches: list[list[Row]], frozen: bool) -> float:
     """What the model must multiply and add for the rows' own tokens, forward and back."""
     config: Any = model.config
@@ -156,6 +169,7 @@ def measure(
     vocabulary = model.config.vocab_size  # type: ignore[union-attr]
     batches = drawn_batches(steps + 1, vocabulary)  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(parameters, lr=2e-5, weight_decay=0.0, fused=True)
+    make_states(optimizer)
     model.train()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -256,6 +270,7 @@ def main() -> None:
     parser.add_argument("--name", help="of the result file; default: llama_step, and the shape and device if others")
     arguments = parser.parse_args()
     device = torch.device("cuda" if gpu else "cpu")
+    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")  # little memory lies in gaps then
     torch.manual_seed(0)
     measured = all_measured(
         arguments.shape, device, arguments.steps, arguments.micro_batch_tokens, lambda line: print(line, flush=True)

@@ -1,4 +1,4 @@
-"""How does pydoc-chat learn to do as it is told? pydoc-gpt, tuned on instructions with one right answer (notebook 12)."""
+"""How does pydoc-chat learn to do as it is told? pydoc-gpt, tuned on checkable instructions (notebook 12)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ MOST_TOKENS = 64  # of an answer
 
 
 def prepare(recipe: Recipe, corpus: DatasetDict, tokenizer: PreTrainedTokenizerFast, model: GPT) -> Preparation:
-    """The trained model that tuning begins at, and the mixture of instructions: `ROWS` of them, or fewer for a trial."""
+    """The trained model that tuning begins at, and `ROWS` instructions, or fewer for a trial."""
     few = len(corpus["train"]) < 5_000  # a part of the documentation: a trial
     rows = InstructionRows(
         tokenizer, mixture("train", ROWS // 50 if few else ROWS, corpus["train"]), model.config.context_size

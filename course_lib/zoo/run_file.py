@@ -18,8 +18,9 @@ MEANING = {
     "name": "the model",
     "steps": "--steps",
     "seed": "the seed",
-    "data": "the documentation on this machine",
+    "data": "the data on this machine",
     "precision": "the precision (bf16 on a GPU)",
+    "parents": "the model that it starts from",
 }
 
 

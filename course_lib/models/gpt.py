@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from course_lib.models.blocks import Looks
 from course_lib.models.key_value_cache import KeyValueCache, positions_of_words
+from course_lib.models.packing import places_in_documents, within_documents
 from course_lib.models.positions import LearnedPositions, refuse_too_long
 from course_lib.models.scaled_attention import (
     attend,
@@ -152,12 +153,14 @@ class GPT(nn.Module):
         is_word: Bool[Tensor, "batch all"] | None = None,
         cache: KeyValueCache | None = None,
         want_weights: bool = False,
+        documents: Int[Tensor, "batch new"] | None = None,
     ) -> GPTOutput:
         """Reads the new tokens, after those in the cache if there is one.
 
         is_word: False for padding, over all tokens, cached ones too; padding may only stand on the left, so that the
-        last place of each row is its newest word. Raises ValueError for more tokens than the context holds, and for
-        none at all.
+        last place of each row is its newest word. documents: where a row holds several texts, one behind the other,
+        the number of each token's text; none reads another. Raises ValueError for more tokens than the context holds,
+        for none at all, and for documents beside padding or a cache.
         """
         new, before = tokens.shape[1], cache.length if cache is not None else 0
         if not new:
@@ -165,7 +168,12 @@ class GPT(nn.Module):
         refuse_too_long(before + new, self.config.context_size)
         embedded = self.embedding(tokens)
         may_look: Tensor | None = None
-        if is_word is not None:
+        if documents is not None:
+            if is_word is not None or cache is not None:
+                raise ValueError("documents share rows without is_word and without a cache; leave these out")
+            states = self.positions(embedded, places=places_in_documents(documents))
+            may_look = within_documents(documents)
+        elif is_word is not None:
             states = self.positions(embedded, places=positions_of_words(is_word)[:, before:])
             causal = causal_mask(new, before + new).to(tokens.device)
             # Padding looks at itself, for want of anything else; nobody looks at it.

@@ -8,10 +8,10 @@ from typing import Any
 
 import traitlets
 
+from course_lib.generation.turns import Counter, PromptBuilder, Reply, Turn, plain_prompt, take_turn
 from course_lib.lesson.display import html_table
 from course_lib.lesson.numbers import seconds
 from course_lib.widgets.base import CourseWidget, script, style
-from course_lib.widgets.chat_turns import Counter, PromptBuilder, Reply, Turn, plain_prompt, take_turn
 from course_lib.widgets.token_text import HIDDEN_CATEGORIES, JOINER
 
 LONGEST_ON_PAPER = 2_000  # characters of one text in the static twin

@@ -2,9 +2,9 @@
 
 import pytest
 
+from course_lib.generation.turns import Counter, plain_prompt, take_turn
 from course_lib.widgets import ChatBox
 from course_lib.widgets.chat_box import readable
-from course_lib.widgets.chat_turns import Counter, plain_prompt, take_turn
 
 
 def count_words(prompt):

@@ -10,7 +10,11 @@ LONGEST_MESSAGE = 20_000  # characters
 
 @dataclass(frozen=True)
 class Turn:
-    """One message and its reply, with the prompt that was really sent. Lengths are in `Counter.unit`."""
+    """One message and its reply, with the prompt that was really sent. Lengths are in `Counter.unit`.
+
+    Of a turn of `generation.chat.Chat` also: how many of the prompt's tokens were still known from the last one, how
+    many generated tokens are not in the reply, how many earlier turns the prompt left out, and what ended the reply.
+    """
 
     message: str
     prompt: str
@@ -18,6 +22,10 @@ class Turn:
     prompt_length: int
     reply_length: int
     seconds: float
+    reused: int = 0
+    thrown_away: int = 0
+    forgotten: int = 0
+    ended_by: str = ""
 
 
 Reply = Callable[[str], "str | Iterator[str]"]

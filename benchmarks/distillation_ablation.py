@@ -13,6 +13,7 @@ The result, `06_distillation_ablation.json`, is written anew after each run; wit
 import argparse
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -113,11 +114,16 @@ def main() -> None:
                     learning_rate=arguments.learning_rate,
                     mixed_precision=precision,
                 )
-            records: dict[str, float] = {
-                **judge(model, held_out, task, steps=arguments.task_steps, seed=seed, precision=precision),
-                "seconds": time.perf_counter() - start,
-            }
-            result["runs"].append({"parameters": {"row": name, "seed": seed}, "records": records})
+            records = judge(model, held_out, task, steps=arguments.task_steps, seed=seed, precision=precision)
+            result["runs"].append(
+                {
+                    "name": "06_distillation, one part left out",
+                    "seconds": round(time.perf_counter() - start, 2),
+                    "peak_ram_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                    "parameters": {"row": name, "seed": seed, "steps": arguments.steps},
+                    "records": records,
+                }
+            )
             print(name, seed, {key: round(value, 4) for key, value in records.items()}, flush=True)
             file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 

@@ -13,6 +13,7 @@ The result, `06_distillation_ablation.json`, is written anew after each run; wit
 import argparse
 import json
 import os
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,13 @@ NAME = "06_distillation_ablation"
 
 
 def judge(
-    model: MaskedLanguageModel, held_out: Any, task: dict[str, list], seed: int, precision: str
+    model: MaskedLanguageModel, held_out: Any, task: dict[str, list], *, steps: int, seed: int, precision: str
 ) -> dict[str, float]:
     """The hidden words guessed, and the accuracy on the task after fine-tuning."""
     nats, right, asked = guesses(model, held_out, 1_000)
     torch.manual_seed(seed)  # of the new head
     classifier = pretrained_classifier(model, 1 + max(label for _, label in task["train"]))
-    fine_tune(classifier, task["train"], steps=200, batch_size=32, seed=seed, mixed_precision=precision)
+    fine_tune(classifier, task["train"], steps=steps, batch_size=32, seed=seed, mixed_precision=precision)
     return {
         "hidden_words_guessed": right / asked,
         "nats_per_hidden_word": nats / asked,
@@ -62,6 +63,8 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--labelled", type=int, default=2_000)
+    parser.add_argument("--task-steps", type=int, default=200)
+    parser.add_argument("--longest", type=int, default=64, help="tokens of a text of the task")
     parser.add_argument("--most-seconds", type=float, default=float("inf"))
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -82,7 +85,7 @@ def main() -> None:
     task = {}
     for split, most in (("train", arguments.labelled), ("test", len(origins["test"]))):
         rows = origins[split].shuffle(seed=0)
-        task[split] = labelled_rows(rows.select(range(min(most, len(rows)))), tokenizer, longest=length)
+        task[split] = labelled_rows(rows.select(range(min(most, len(rows)))), tokenizer, longest=arguments.longest)
 
     file = RESULTS / f"{NAME}.json"
     result: dict[str, Any] = header("python -m benchmarks.distillation_ablation")
@@ -111,8 +114,16 @@ def main() -> None:
                     learning_rate=arguments.learning_rate,
                     mixed_precision=precision,
                 )
-            records = {**judge(model, held_out, task, seed, precision), "seconds": time.perf_counter() - start}
-            result["runs"].append({"parameters": {"row": name, "seed": seed}, "records": records})
+            records = judge(model, held_out, task, steps=arguments.task_steps, seed=seed, precision=precision)
+            result["runs"].append(
+                {
+                    "name": "06_distillation, one part left out",
+                    "seconds": round(time.perf_counter() - start, 2),
+                    "peak_ram_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                    "parameters": {"row": name, "seed": seed, "steps": arguments.steps},
+                    "records": records,
+                }
+            )
             print(name, seed, {key: round(value, 4) for key, value in records.items()}, flush=True)
             file.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf8")
 

@@ -7,7 +7,7 @@ never remembered. Used by notebooks 09 and 10; `course_lib.data.atlas` makes the
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -272,7 +272,7 @@ def _sorted(values: set[str]) -> tuple[str, ...]:
     return tuple(sorted(values))
 
 
-def _named(codes: set[str], names: dict[str, str]) -> tuple[str, ...]:
+def _named(codes: set[str], names: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted({_plain(names[code]) for code in codes if code in names}))
 
 

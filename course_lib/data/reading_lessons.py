@@ -32,7 +32,7 @@ MANNER = Manner()
 
 @dataclass(frozen=True)
 class Lesson:
-    """One stage. share: of all batches. text: share of its batches that are plain text, half of them to copy from.
+    """One stage. share: of all batches. text: share of its batches that are plain text, to copy from or with gaps.
 
     places: fewest and most subjects of a sheet, the same for all sheets of a batch; facts: statements of each.
     talk: share of its batches of sheets that are conversations. invented: share of subjects and values that no atlas
@@ -106,13 +106,24 @@ class ReadingLessons(Dataset):
         return self.lessons[-1]
 
     def _text_rows(self, random: Random) -> list[tuple[list[int], list[int]]]:
-        length = random.choice((64, 96, 128))
-        make = self._gaps if random.random() < 0.5 else self._copy
+        make, lengths = random.choice(
+            ((self._repeat, (8, 16, 24)), (self._copy, (16, 32, 64)), (self._gaps, (64, 128)))
+        )
+        length, mixed = random.choice(lengths), random.random() < 0.5
         rows = []
-        for _ in range(max(1, self.tokens // length)):
-            first = random.randrange(len(self.text) - length)
-            rows.append(make(self.text[first : first + length].tolist(), random))
+        for _ in range(max(1, self.tokens // (length + 8))):
+            if mixed and make != self._gaps:
+                # Tokens that never stood beside each other can only be copied, and all of the vocabulary is.
+                text = self.text[[random.randrange(len(self.text)) for _ in range(length)]]
+            else:
+                first = random.randrange(len(self.text) - length)
+                text = self.text[first : first + length]
+            rows.append(make(text.tolist(), random))
         return rows
+
+    def _repeat(self, text: list[int], random: Random) -> tuple[list[int], list[int]]:
+        """The whole text again, which is asked for by an empty question."""
+        return [*text, self.separator, self.question, self.answer, self.end], [*text, self.end]
 
     def _copy(self, text: list[int], random: Random) -> tuple[list[int], list[int]]:
         """ "What follows these two tokens?", asked in the form of a question about a document."""

@@ -301,6 +301,16 @@ def initialise(model: LongT5) -> None:
             nn.init.normal_(parameter, std=deviations[max(fitting, key=len)] if fitting else width**-0.5)
 
 
+def start_with_neighbours(model: LongT5) -> None:
+    """Give all heads but the last a neighbour to look at from the first step on; for small models and short trainings.
+
+    Not T5's initial weights: with those, a small model needs ten times as many steps until it copies its first word.
+    """
+    heads = model.config.heads
+    model.encoder.positions.start_near((-1, 0, 1, -2, 2, -3, 3, -4)[: heads - 1])
+    model.decoder.positions.start_near((0, -1, -2, -3, -4, -5)[: heads - 1])
+
+
 def shifted(
     labels: Int[Tensor, "batch target"], start_token: int = 0, pad_token: int = 0
 ) -> Int[Tensor, "batch target"]:

@@ -5,6 +5,7 @@ so a trained model can read texts longer than any that it has seen. Source: Raff
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -44,6 +45,21 @@ class DistanceBias(nn.Module):
     def at(self, distance: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape heads"]:
         """The number of each distance, for each head."""
         return self.table(distance_buckets(distance, self.buckets, self.max_distance, self.both_ways))
+
+    @torch.no_grad()
+    def start_near(self, neighbours: Sequence[int], slope: float = 2.0, floor: float = -4.0) -> None:
+        """Let head i begin with a liking for the place `neighbours[i]` away; further heads keep what they have.
+
+        The bias falls by `slope` with each place from there, down to `floor`. Copying needs a head that sees the word
+        before; from T5's small initial numbers it takes thousands of steps until one has grown.
+        """
+        distances = torch.arange(-self.max_distance, self.max_distance + 1)
+        buckets = distance_buckets(distances, self.buckets, self.max_distance, self.both_ways)
+        for head, neighbour in zip(range(self.table.embedding_dim), neighbours, strict=False):
+            liking = (-slope * (distances - neighbour).abs().float()).clamp(min=floor)
+            # From far to near, so that a bucket of several distances gets the number of its nearest one.
+            for bucket, number in sorted(zip(buckets.tolist(), liking.tolist(), strict=True), key=lambda pair: pair[1]):
+                self.table.weight[bucket, head] = number
 
     def forward(self, queries: int, keys: int, first_query: int = 0) -> Float[Tensor, "heads {queries} {keys}"]:
         """The biases of queries at first_query, first_query + 1, ... and keys at 0, 1, ...

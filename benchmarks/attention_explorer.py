@@ -11,7 +11,6 @@ processor times, of the kernel and of the page's main thread, which other progra
 
 import argparse
 import importlib.util
-import shutil
 import statistics
 import tempfile
 import time
@@ -20,10 +19,10 @@ from typing import Any
 
 import nbformat
 
+from benchmarks.chromium import NONE_FOUND, find_browser
 from benchmarks.writing import write_result
 from course_lib.batch.app import HOST, app_environment, serving, usable_port, voila_command
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = Path(__file__).parents[1]
 CELL = """
 import time
@@ -108,9 +107,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1, help="of torch, in the kernel")
     arguments = parser.parse_args()
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser_path = find_browser()
     if browser_path is None:
-        raise SystemExit(f"no browser: none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)")
+        raise SystemExit(NONE_FOUND)
     measured: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         served = Path(folder) / "served"

@@ -1,8 +1,8 @@
 """Does the formula say what a training step's memory is? Bytes predicted and measured, over batches and lengths.
 
 Measures each part of a step of notebook 05's BERT, in training with dropout, on this machine's GPU if it has one and
-on its CPU otherwise, and writes the ratios to `results/memory_budget.json`; beside them the largest batches that the
-formula predicts for BERT on 12 GB, and those its authors published.
+on its CPU otherwise, and writes the ratios to `results/memory_budget.json` (`memory_budget_cuda.json`); beside them the
+largest batches that the formula predicts for BERT on 12 GB, and those its authors published.
 
     python -m benchmarks.memory_budget
 """
@@ -69,7 +69,7 @@ def main() -> None:
             measured[f"BERT-{name}, 12 GB, predicted, {label}"] = {str(k): v for k, v in predicted.items()}
         measured[f"BERT-{name}, 12 GB, published"] = {str(k): v for k, v in published.items()}
     write_result(
-        "memory_budget",
+        "memory_budget" if device.type == "cpu" else f"memory_budget_{device.type}",
         command="python -m benchmarks.memory_budget",
         settings=vars(arguments) | {"labels": LABELS},
         measured=measured,

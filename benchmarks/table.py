@@ -15,6 +15,7 @@ def main() -> None:
         content = json.loads(path.read_text(encoding="utf8"))
         hardware = content["hardware"]
         machine = f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['ram_bytes'] / 2**30:.0f} GiB"
+        machine = ", ".join([gpu["name"] for gpu in hardware["gpus"]] + [machine])
         for name, value in measured(content).items():
             shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
             shown = str(shown).replace("\n", " / ").replace("|", "\\|")  # a sample of text must not break the row

@@ -12,19 +12,18 @@ other two also hold the time in which the page did not run.
 import argparse
 import base64
 import os
-import shutil
 import statistics
 from typing import Any
 
 import torch
 
+from benchmarks.chromium import NONE_FOUND, find_browser
 from benchmarks.writing import write_result
 from course_lib.data.byte_pairs import gpt_tokenizer, train_byte_pairs
 from course_lib.generation.sampling import Sampling
 from course_lib.models.gpt import GPT, GPTConfig
 from course_lib.widgets import TemperatureLab
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CASES = {
     "temperature": (Sampling(), None),
     "top_p": (Sampling(top_p=0.9), None),
@@ -76,9 +75,9 @@ def main() -> None:
     parser.add_argument("--vocabulary", type=int, default=50_257)
     parser.add_argument("--repeats", type=int, default=20)
     arguments = parser.parse_args()
-    browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser_path = find_browser()
     if browser_path is None:
-        raise SystemExit(f"no browser: none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)")
+        raise SystemExit(NONE_FOUND)
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -9,6 +9,13 @@ from course_lib.cli.faults import ALL_WELL, INTERRUPTED, SOMETHING_FAILED
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Such as pydoc-gpt.")]
 WORK = Path("runs") / "zoo"
+# The first of these that a card has stands in the list.
+SHOWN_MEASURES = {
+    "exact_answers": "{:.1%} exact",
+    "f1": "F1 {:.1f}",
+    "masked_bits_per_byte": "{:.3f} bits a byte, hidden words",
+    "bits_per_byte": "{:.3f} bits a byte",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +33,7 @@ def list_models() -> None:
     from course_lib.zoo import cards, hub
     from course_lib.zoo.cards import DamagedCheckpoint
 
-    table = table_of("Model", right=("Parameters", "MB", "Bits per byte", "Steps"), last=("What it is",))
+    table = table_of("Model", right=("Parameters", "MB", "How good", "Steps"), last=("What it is",))
     table.columns[0].no_wrap = True
     for name in cards.names():
         try:
@@ -38,7 +45,7 @@ def list_models() -> None:
             name,
             f"{found.sizes['parameters']:,}",
             f"{found.files['model.safetensors']['bytes'] / 1e6:.1f}",
-            _bits(found.measured),
+            _how_good(found.measured),
             f"{found.training['steps']:,}",
             found.summary.partition(". ")[0].rstrip("."),
         )
@@ -51,10 +58,11 @@ def list_models() -> None:
     out.print(f"From the hub, by zoo.load(NAME, online=True): {hub_models}", soft_wrap=True)
 
 
-def _bits(measured: dict[str, Any]) -> str:
-    if "masked_bits_per_byte" in measured:
-        return f"{measured['masked_bits_per_byte']:.3f} at hidden words"
-    return f"{measured['bits_per_byte']:.3f}" if "bits_per_byte" in measured else ""
+def _how_good(measured: dict[str, Any]) -> str:
+    for name, shown in SHOWN_MEASURES.items():
+        if name in measured:
+            return shown.format(measured[name])
+    return ""
 
 
 def card(name: Name, folder: Annotated[bool, typer.Option("--folder", help="Only say where it is.")] = False) -> None:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast
 
 from course_lib.data.batching import LengthSortedBatchSampler
 from course_lib.models.bert import BERT, BERTConfig, Classifier, MaskedLanguageModel, start_small
+from course_lib.models.modes import evaluating
 from course_lib.training.loop import TrainingResult, train
 from course_lib.training.schedule import warmup_then_linear
 
@@ -129,17 +130,16 @@ def fine_tune(
 @torch.no_grad()
 def predicted_labels(model: Classifier, rows: Sequence[LabelledRow], batch_size: int = 64) -> list[int]:
     """The most probable label of each row, in their order, in evaluation mode."""
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
+    device = next(model.parameters()).device
     # Of similar length together, so that little is padding; then back into the rows' order.
     order = sorted(range(len(rows)), key=lambda number: len(rows[number][0]))
     said = [0] * len(rows)
-    for first in range(0, len(order), batch_size):
-        group = order[first : first + batch_size]
-        batch = labelled_batch([rows[number] for number in group]).to(device)
-        for number, label in zip(group, model(batch.tokens, batch.is_word).argmax(-1).tolist(), strict=True):
-            said[number] = label
-    model.train(was_training)
+    with evaluating(model):
+        for first in range(0, len(order), batch_size):
+            group = order[first : first + batch_size]
+            batch = labelled_batch([rows[number] for number in group]).to(device)
+            for number, label in zip(group, model(batch.tokens, batch.is_word).argmax(-1).tolist(), strict=True):
+                said[number] = label
     return said
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
 
-from course_lib.data import pydocs
-from course_lib.evaluation.compression import ByteNGrams, count_bytes, gzip_bits_per_byte, xz_bits_per_byte
+from course_lib.evaluation.compression import count_bytes
 from course_lib.training.loop import TrainingResult
 from course_lib.zoo.cards import LOADED_FILES, Card, fingerprint
 from course_lib.zoo.loading import read_model
@@ -35,22 +34,11 @@ def describe(
             **asdict(recipe.config),
             "stored_as": "float16",
         },
-        data={"version": pydocs.version(corpus), **_counted(corpus)},
+        data={"version": recipe.version(corpus), **_counted(corpus)},
         training=_training(recipe, result, run),
-        measured={"split": "test", **measured, **baselines(corpus, "test")},
+        measured={"split": "test", **measured, **recipe.beside(corpus, "test")},
         files={name: fingerprint(folder / name) for name in LOADED_FILES},
     )
-
-
-def baselines(corpus: DatasetDict, split: str) -> dict[str, float]:
-    """Bits per byte on a split: of counting in the train split, of compressors, and of one that knows it by heart."""
-    read, asked = list(corpus["train"]["text"]), list(corpus[split]["text"])
-    return {
-        "byte_5_gram_bits_per_byte": ByteNGrams(read, 5).bits_per_byte(asked),
-        "xz_bits_per_byte": xz_bits_per_byte(asked),
-        "gzip_bits_per_byte": gzip_bits_per_byte(asked),
-        "primed_xz_bits_per_byte": xz_bits_per_byte(asked, primed_with=read),
-    }
 
 
 def _counted(corpus: DatasetDict) -> dict[str, Any]:
@@ -65,7 +53,9 @@ def _counted(corpus: DatasetDict) -> dict[str, Any]:
 def _training(recipe: Recipe, result: TrainingResult, run: RunFile) -> dict[str, Any]:
     last = result.losses[-LAST_STEPS:]
     steps = result.steps_done
+    parents = {"starts_or_learns_from": run.settings["parents"]} if recipe.parents else {}
     return {
+        **parents,
         "steps": steps,
         "rows_in_a_batch": recipe.batch_size,
         "tokens_in_a_row": recipe.window,

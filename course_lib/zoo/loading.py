@@ -1,33 +1,22 @@
 """How does one get a trained model, wherever it is? One call for the course's own, a folder, the cache and the hub."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from course_lib.data.byte_pairs import (
-    BERT_TOKENS,
-    BYTES,
-    END_OF_TEXT,
-    bert_tokenizer,
-    gpt_tokenizer,
-    load_byte_pairs,
-    train_byte_pairs,
-)
-from course_lib.models import bert_files, gpt_files
-from course_lib.models.bert import BERT, BERTConfig, MaskedLanguageModel
+from course_lib.data.byte_pairs import BYTES, load_byte_pairs, train_byte_pairs
+from course_lib.models.bert import BERTConfig
 from course_lib.models.checkpoint_files import CONFIG_FILE, UnsuitableCheckpoint, read_json
-from course_lib.models.gpt import GPT, GPTConfig
+from course_lib.models.gpt import GPTConfig
 from course_lib.zoo import hub
 from course_lib.zoo.cards import CARD_FILE, CHECKPOINTS, LOADED_FILES, ZooError, bundled_folder, names, verify
+from course_lib.zoo.kinds import Kind, kind_of_config, kind_of_folder
 
-LanguageModel = GPT | MaskedLanguageModel
-Configuration = GPTConfig | BERTConfig
 # The full sizes of the models that the course names; for weights="random".
-FULL_SIZES: dict[str, Configuration] = {
+FULL_SIZES: dict[str, Any] = {
     "distilgpt2": GPTConfig(blocks=6),
     "gpt2": GPTConfig(),
     "bert-base-uncased": BERTConfig(),
@@ -41,7 +30,7 @@ def load(
     weights: Literal["bundled", "random"] = "bundled",
     revision: str | None = None,
     online: bool = False,
-) -> tuple[LanguageModel, PreTrainedTokenizerFast]:
+) -> tuple[Any, PreTrainedTokenizerFast]:
     """A model in evaluation mode (float32, on the CPU or `device`) and its tokenizer.
 
     `name` is looked up in this order: the models that come with the course (`zoo.names()`); a folder, with files as
@@ -69,11 +58,12 @@ def load(
     return model.to(place), tokenizer
 
 
-def read_model(folder: Path) -> tuple[LanguageModel, PreTrainedTokenizerFast]:
+def read_model(folder: Path) -> tuple[Any, PreTrainedTokenizerFast]:
     """The model and the tokenizer in a folder, whatever its card says. Raises UnsuitableCheckpoint."""
+    kind = kind_of_folder(folder)
     with torch.random.fork_rng(devices=[]):  # initial weights are drawn, only to be replaced
-        model = _reader(folder)(folder)
-    return model, _tokenizer(folder, model)
+        model = kind.load(folder)
+    return model, _tokenizer(folder, kind, kind.config_of(model))
 
 
 def locate(name: str | Path, *, revision: str | None = None, online: bool = False) -> Path:
@@ -112,29 +102,27 @@ def _remedies(name: str) -> str:
     )
 
 
-def _random(
-    name: str | Path, device: torch.device, revision: str | None
-) -> tuple[LanguageModel, PreTrainedTokenizerFast]:
+def _random(name: str | Path, device: torch.device, revision: str | None) -> tuple[Any, PreTrainedTokenizerFast]:
     folder: Path | None
     try:
         folder = locate(name, revision=revision)
-        config = _configuration(folder)
+        kind = kind_of_folder(folder)
+        config = kind.config_from(read_json(folder / CONFIG_FILE), folder)
     except ZooError:
-        folder, known = None, _full_size(str(name))
-        if known is None:
+        folder, config = None, _full_size(str(name))
+        if config is None:
             raise
-        config = known
+        kind = kind_of_config(config)
     with device:
-        model = GPT(config) if isinstance(config, GPTConfig) else MaskedLanguageModel(BERT(config))
+        model = kind.fresh(config)
     model.eval()
     if folder is not None and (folder / LOADED_FILES[2]).is_file():
-        return model, _tokenizer(folder, model)
-    return model, _wrap(model)(
-        train_byte_pairs(["-"], BYTES + len(_specials(model)), _specials(model)), config.context_size
-    )
+        return model, _tokenizer(folder, kind, config)
+    bytes_alone = train_byte_pairs(["-"], BYTES + len(kind.special_tokens), kind.special_tokens)
+    return model, kind.wrap(bytes_alone, config.context_size)
 
 
-def _full_size(name: str) -> Configuration | None:
+def _full_size(name: str) -> Any:
     for short, model in hub.PINNED.items():
         if name in (short, model.repository):
             return FULL_SIZES[short]
@@ -143,45 +131,16 @@ def _full_size(name: str) -> Configuration | None:
     return RECIPES[name].config if name in RECIPES else None
 
 
-def _reader(folder: Path) -> Callable[[Path], LanguageModel]:
-    readers: dict[str, Callable[[Path], LanguageModel]] = {
-        "gpt2": gpt_files.load_gpt,
-        "bert": bert_files.load_masked_language_model,
-    }
-    return readers[_model_type(folder)]
-
-
-def _configuration(folder: Path) -> Configuration:
-    config = read_json(folder / CONFIG_FILE)
-    return (gpt_files if _model_type(folder) == "gpt2" else bert_files).config_from(config, folder)
-
-
-def _model_type(folder: Path) -> str:
-    found = read_json(folder / CONFIG_FILE).get("model_type")
-    if found not in ("gpt2", "bert"):
-        raise UnsuitableCheckpoint(f"{folder} holds a {found!r} model; the zoo loads 'gpt2' and 'bert'")
-    return found
-
-
-def _tokenizer(folder: Path, model: LanguageModel) -> PreTrainedTokenizerFast:
+def _tokenizer(folder: Path, kind: Kind, config: Any) -> PreTrainedTokenizerFast:
     file = folder / LOADED_FILES[2]
     if not file.is_file():
         raise UnsuitableCheckpoint(f"{file} is missing; save the tokenizer there with save_pretrained")
-    config = model.config if isinstance(model, GPT) else model.encoder.config
-    tokenizer = _wrap(model)(load_byte_pairs(file), config.context_size)
+    tokenizer = kind.wrap(load_byte_pairs(file), config.context_size)
     if len(tokenizer) > config.vocabulary_size:
         raise UnsuitableCheckpoint(
             f"{file} knows {len(tokenizer)} tokens, but the model {config.vocabulary_size}: they do not belong together"
         )
     return tokenizer
-
-
-def _wrap(model: LanguageModel) -> Callable[[Any, int], PreTrainedTokenizerFast]:
-    return gpt_tokenizer if isinstance(model, GPT) else bert_tokenizer
-
-
-def _specials(model: LanguageModel) -> tuple[str, ...]:
-    return (END_OF_TEXT,) if isinstance(model, GPT) else BERT_TOKENS
 
 
 def usable_device(device: str | torch.device | None) -> torch.device:

@@ -32,7 +32,10 @@ def card_text(card: Card) -> str:
 def _measured(measured: dict[str, Any]) -> str:
     rows = [(MEASURED_NAMES[key], f"{measured[key]:.3f}") for key in MEASURED_NAMES if key in measured]
     rest = {key: value for key, value in measured.items() if key not in MEASURED_NAMES and key != "split"}
-    table = _table((f"on the {measured['split']} split, never trained on", "bits per byte"), rows)
+    where = f"on the {measured['split']} split, never trained on"
+    if not rows:
+        return f"{where[0].upper()}{where[1:]}:\n\n{_listed(rest)}"
+    table = _table((where, "bits per byte"), rows)
     return f"{table}\n\n{_listed(rest)}" if rest else table
 
 

@@ -12,9 +12,10 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from course_lib.models.bert import BERTConfig
-from course_lib.models.gpt import GPTConfig
+from course_lib.data import pydocs
+from course_lib.data.byte_pairs import train_byte_pairs
 from course_lib.training.loop import LossFunction
+from course_lib.zoo.baselines import compression_baselines
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,40 @@ class Preparation:
     evaluate: Callable[[Any], Mapping[str, float]]
 
 
+class TooFewTexts(ValueError):  # noqa: N818 - it reads as what happened
+    """The texts do not hold as many different byte pairs as the vocabulary wants."""
+
+
+def pairs_of_the_texts(recipe: "Recipe", corpus: DatasetDict) -> Tokenizer:
+    """Byte pairs learned from the train split, as many as the recipe's vocabulary. Raises TooFewTexts."""
+    pairs = train_byte_pairs(corpus["train"]["text"], recipe.config.vocabulary_size, recipe.special_tokens)
+    if (found := len(pairs.get_vocab())) != recipe.config.vocabulary_size:
+        raise TooFewTexts(f"the texts give only {found} of {recipe.config.vocabulary_size} tokens: take more of them")
+    return pairs
+
+
+def documentation(bytes_per_origin: int | None) -> DatasetDict:
+    """The Python documentation of this machine, or for a trial only so many bytes of each package."""
+    return pydocs.load_pydocs(bytes_per_origin=bytes_per_origin)
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained on the Python documentation (`course_lib.data.pydocs`).
+    """How a model of the course is trained.
 
     window: tokens in a row of a batch. The learning rate rises over warmup_steps, then falls to 0 as half a cosine.
     prepare(recipe, corpus, tokenizer) makes model and data; measure(model, tokenizer, corpus, split) is for the card;
     save(model, tokenizer, folder) writes the weights as they are shipped, in float16.
+
+    corpus(bytes_per_origin) loads the texts: the columns "text" of the splits "train", "validation" and "test", named
+    by version(corpus). pairs(recipe, corpus) is the tokenizer, learned or taken from a parent. parents: the models of
+    the course that this one starts from or learns from. beside(corpus, split): what the card sets beside the measures.
     """
 
     name: str
     summary: str
     cannot: tuple[str, ...]
-    config: GPTConfig | BERTConfig
+    config: Any
     special_tokens: tuple[str, ...]
     wrap: Callable[[Tokenizer, int | None], PreTrainedTokenizerFast]
     prepare: Callable[["Recipe", DatasetDict, PreTrainedTokenizerFast], Preparation]
@@ -54,6 +76,11 @@ class Recipe:
     weight_decay: float = 0.1
     evaluate_every: int = 300
     checkpoint_every: int = 100
+    corpus: Callable[[int | None], DatasetDict] = documentation
+    version: Callable[[DatasetDict], str] = pydocs.version
+    pairs: Callable[["Recipe", DatasetDict], Tokenizer] = pairs_of_the_texts
+    parents: tuple[str, ...] = ()
+    beside: Callable[[DatasetDict, str], dict[str, float]] = compression_baselines
 
     def warmup(self, steps: int) -> int:
         """The steps of the warm-up: fewer if there are few steps in all."""

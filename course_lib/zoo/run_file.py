@@ -18,8 +18,9 @@ MEANING = {
     "name": "the model",
     "steps": "--steps",
     "seed": "the seed",
-    "data": "the documentation on this machine",
+    "data": "the data on this machine",
     "precision": "the precision (bf16 on a GPU)",
+    "parents": "the model that it starts from",
 }
 
 
@@ -86,7 +87,8 @@ class RunFile:
 
 def on_gpu() -> bool:
     """Whether Accelerate takes a GPU: there is one, and nobody asked for the CPU."""
-    return torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_CPU") != "1"
+    asked_for_the_cpu = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "t", "y")
+    return torch.cuda.is_available() and not asked_for_the_cpu
 
 
 def machine() -> str:

@@ -10,16 +10,15 @@ from typing import Any
 import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
 
-from course_lib.data import pydocs
-from course_lib.data.byte_pairs import save_byte_pairs, train_byte_pairs
+from course_lib.data.byte_pairs import save_byte_pairs
 from course_lib.training.checkpoint import CheckpointError
 from course_lib.training.history import NonFiniteLossError
 from course_lib.training.loop import train
 from course_lib.training.schedule import warmup_then_cosine
-from course_lib.zoo.cards import CARD_FILE, Card, ZooError
+from course_lib.zoo.cards import CARD_FILE, Card, ZooError, verify
 from course_lib.zoo.describing import describe
 from course_lib.zoo.loading import usable_device
-from course_lib.zoo.recipe import Recipe
+from course_lib.zoo.recipe import Recipe, TooFewTexts
 from course_lib.zoo.recipes import RECIPES
 from course_lib.zoo.run_file import CHECKPOINT_FOLDER, RunFile, on_gpu
 
@@ -36,7 +35,7 @@ def train_by_name(
     bytes_per_origin: int | None = None,
     **options: Any,
 ) -> Card | None:
-    """As `train_recipe`, with so many threads, on the whole documentation or (for a trial) on a part of each package.
+    """As `train_recipe`, with so many threads, on the recipe's whole corpus or (for a trial) a part of each package.
 
     Raises ZooError for a name without a recipe.
     """
@@ -44,8 +43,8 @@ def train_by_name(
         raise ZooError(f"there is no recipe for {name!r}, only for {', '.join(RECIPES)}")
     if threads is not None:
         torch.set_num_threads(threads)
-    corpus = pydocs.load_pydocs(bytes_per_origin=bytes_per_origin)
-    return train_recipe(RECIPES[name], folder, corpus, **options)
+    recipe = RECIPES[name]
+    return train_recipe(recipe, folder, recipe.corpus(bytes_per_origin), **options)
 
 
 def train_recipe(
@@ -68,17 +67,25 @@ def train_recipe(
     steps = recipe.steps if steps is None else steps
     if steps < 1:
         raise ZooError(f"steps must be at least 1, got {steps}")
-    tell("learning the byte pairs of the documentation")
-    pairs = train_byte_pairs(corpus["train"]["text"], recipe.config.vocabulary_size, recipe.special_tokens)
-    if len(pairs.get_vocab()) != recipe.config.vocabulary_size:
-        raise ZooError(
-            f"the texts give only {len(pairs.get_vocab())} of {recipe.config.vocabulary_size} tokens: take more of them"
-        )
+    # Another parent is another training. The weights alone decide: a card may be worded anew.
+    parents = {name: verify(name).files["model.safetensors"]["sha256"][:12] for name in recipe.parents}
+    tell("learning the byte pairs of the texts" if not recipe.parents else f"taking {', '.join(parents)} as a start")
+    try:
+        pairs = recipe.pairs(recipe, corpus)
+    except TooFewTexts as error:
+        raise ZooError(str(error)) from error
     with _on(device):
         # On a CPU, networks this small lose more by converting to bfloat16 than they gain.
         precision = "bf16" if on_gpu() else "no"
-    data = pydocs.version(corpus)
-    settings = {"name": recipe.name, "steps": steps, "seed": seed, "data": data, "precision": precision}
+    settings = {
+        "name": recipe.name,
+        "steps": steps,
+        "seed": seed,
+        "data": recipe.version(corpus),
+        "precision": precision,
+    }
+    if parents:
+        settings["parents"] = ", ".join(f"{name} ({digest}…)" for name, digest in parents.items())
     run = RunFile(folder, settings, pairs.to_str(), resume=resume)
     if not resume:
         (folder / CARD_FILE).unlink(missing_ok=True)  # or an older model could be taken for this one

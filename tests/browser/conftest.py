@@ -18,7 +18,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -26,10 +25,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from benchmarks.chromium import NONE_FOUND, find_browser
 from course_lib.batch.app import HOST, app_environment, free_port, serving, voila_command
 
 ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WINDOW = {"width": 1200, "height": 900}
 PATIENCE = 120_000  # milliseconds: a kernel that imports torch on a busy machine
 NO_USER = {"HOME", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "XDG_CACHE_HOME"}
@@ -45,9 +44,9 @@ def pytest_collection_modifyitems(items):
 def chromium():
     """The browser. Of one module, because Playwright's event loop stands in the way of other tests' loops."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    found = find_browser()
     if found is None:
-        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is installed (Debian: apt install chromium)")
+        pytest.skip(NONE_FOUND)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield browser

@@ -13,14 +13,15 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from course_lib import zoo
-from course_lib.data.byte_pairs import CLASSIFY, SEPARATE
+from course_lib.data.byte_pairs import CLASSIFY, SEPARATE, load_byte_pairs, train_byte_pairs
 from course_lib.data.masking import NOT_ASKED
 from course_lib.evaluation.compression import ByteNGrams, gzip_bits_per_byte, xz_bits_per_byte
 from course_lib.evaluation.language_model import stream_nats
 from course_lib.models import gpt as gpt_model
 from course_lib.models.gpt import GPT, GPTConfig
 from course_lib.training.arguments import check_learner
-from course_lib.zoo import bundling, describing, pydoc_bert, pydoc_gpt, training
+from course_lib.zoo import bundling, pydoc_bert, pydoc_gpt, training
+from course_lib.zoo.baselines import compression_baselines
 from course_lib.zoo.bundling import bundle
 from course_lib.zoo.cards import ZooError, read_card
 from course_lib.zoo.recipes import RECIPES
@@ -193,7 +194,7 @@ def test_another_training_in_the_same_folder_is_refused(make, gpt_recipe, tmp_pa
     for asked, told in (
         ({"steps": 30}, "--steps was 20, is 30"),
         ({"seed": 1}, "the seed was 0, is 1"),
-        ({"corpus": other}, "the documentation on this machine was .* is "),
+        ({"corpus": other}, "the data on this machine was .* is "),
     ):
         with pytest.raises(ZooError, match=told) as caught:
             make(gpt_recipe, tmp_path, **asked)
@@ -208,6 +209,31 @@ def test_another_training_in_the_same_folder_is_refused(make, gpt_recipe, tmp_pa
     with pytest.raises(ZooError, match="cannot be read"):
         make(gpt_recipe, tmp_path)
     assert make(gpt_recipe, tmp_path, seed=1, resume=False).training["seed"] == 1
+
+
+def test_a_model_that_starts_from_another_names_it_and_is_not_mixed_with_another_start(
+    make, gpt_recipe, write_model, checkpoints, tmp_path, corpus
+):
+    write_model(checkpoints / "parent")
+
+    def of_the_parent(recipe, corpus):
+        return load_byte_pairs(checkpoints / "parent" / "tokenizer.json")
+
+    def beside(corpus, split):
+        return {"of_nothing": 1.0}
+
+    child = replace(gpt_recipe, name="child", parents=("parent",), pairs=of_the_parent, beside=beside)
+    with pytest.raises(Killed):
+        make(killed_at(child, 13), tmp_path / "out")
+    card = make(child, tmp_path / "out")
+    digest = zoo.card("parent").files["model.safetensors"]["sha256"]
+    assert card.training["starts_or_learns_from"] == f"parent ({digest[:12]}…)"
+    assert card.measured["of_nothing"] == 1.0
+    assert "gzip_bits_per_byte" not in card.measured
+    make(replace(gpt_recipe, name="parent", steps=3), tmp_path / "new")
+    bundle("parent", tmp_path / "new")
+    with pytest.raises(ZooError, match=r"the model that it starts from was parent .*, is parent"):
+        make(child, tmp_path / "out")
 
 
 def test_a_training_that_breaks_down_says_what_to_do(make, gpt_recipe, tmp_path):
@@ -259,7 +285,7 @@ def test_a_trained_bert_guesses_hidden_words_alone(make, bert_recipe, tmp_path, 
 
 
 def test_berts_rows_stand_between_their_marks(bert_recipe, corpus):
-    pairs = training.train_byte_pairs(corpus["train"]["text"], 320, bert_recipe.special_tokens)
+    pairs = train_byte_pairs(corpus["train"]["text"], 320, bert_recipe.special_tokens)
     tokenizer = bert_recipe.wrap(pairs, 16)
     rows = pydoc_bert.MarkedWindows(tokenizer, corpus["train"]["text"], 16, random_start=True)
     first, last = tokenizer.convert_tokens_to_ids([CLASSIFY, SEPARATE])
@@ -352,7 +378,7 @@ def test_the_5_grams_and_the_primed_xz_have_read_the_training_texts():
     texts = ["Return a copy of the string."] * 40
     corpus = DatasetDict({split: Dataset.from_dict({"text": texts}) for split in ("train", "test")})
     apart = DatasetDict({**corpus, "train": Dataset.from_dict({"text": ["0123456789 zyx"] * 40})})
-    known, unknown = describing.baselines(corpus, "test"), describing.baselines(apart, "test")
+    known, unknown = compression_baselines(corpus, "test"), compression_baselines(apart, "test")
     for name in ("byte_5_gram_bits_per_byte", "primed_xz_bits_per_byte"):
         assert known[name] < unknown[name]
     for name in ("xz_bits_per_byte", "gzip_bits_per_byte"):

@@ -1,0 +1,71 @@
+"""Which kinds of models does the zoo hold? For each name in config.json: how it is read, made anew and given text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from course_lib.data.byte_pairs import BERT_TOKENS, END_OF_TEXT, bert_tokenizer, gpt_tokenizer
+from course_lib.models import bert_files, gpt_files
+from course_lib.models.bert import BERT, BERTConfig, MaskedLanguageModel
+from course_lib.models.checkpoint_files import CONFIG_FILE, UnsuitableCheckpoint, read_json
+from course_lib.models.gpt import GPT, GPTConfig
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One architecture.
+
+    config: its class of sizes, which has `vocabulary_size` and `context_size`. config_from(content, folder) reads that
+    from config.json, config_of(model) asks a model for it. load(folder) reads a model, fresh(config) makes one anew.
+    wrap(tokenizer, context_size) puts the special tokens round a text as this architecture wants them.
+    """
+
+    config: type
+    config_from: Callable[[dict[str, Any], Path], Any]
+    config_of: Callable[[Any], Any]
+    load: Callable[[Path], nn.Module]
+    fresh: Callable[[Any], nn.Module]
+    wrap: Callable[[Tokenizer, int | None], PreTrainedTokenizerFast]
+    special_tokens: tuple[str, ...]
+
+
+# By the name that Hugging Face gives the architecture ("model_type").
+KINDS = {
+    "gpt2": Kind(
+        GPTConfig,
+        gpt_files.config_from,
+        lambda model: model.config,
+        gpt_files.load_gpt,
+        GPT,
+        gpt_tokenizer,
+        (END_OF_TEXT,),
+    ),
+    "bert": Kind(
+        BERTConfig,
+        bert_files.config_from,
+        lambda model: model.encoder.config,
+        bert_files.load_masked_language_model,
+        lambda config: MaskedLanguageModel(BERT(config)),
+        bert_tokenizer,
+        BERT_TOKENS,
+    ),
+}
+
+
+def kind_of_folder(folder: Path) -> Kind:
+    """The kind of the model in a folder. Raises UnsuitableCheckpoint for an architecture that the zoo does not know."""
+    found = read_json(folder / CONFIG_FILE).get("model_type")
+    if found not in KINDS:
+        known = " and ".join(map(repr, KINDS)) if len(KINDS) < 3 else ", ".join(map(repr, KINDS))
+        raise UnsuitableCheckpoint(f"{folder} holds a {found!r} model; the zoo loads {known}")
+    return KINDS[found]
+
+
+def kind_of_config(config: Any) -> Kind:
+    """The first kind with sizes of this class."""
+    return next(kind for kind in KINDS.values() if isinstance(config, kind.config))

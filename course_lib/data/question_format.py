@@ -59,8 +59,9 @@ def encode_question(
 
     Raises ValueError if what follows the document leaves no room for a single token of it.
     """
-    tail = tokenizer.encode(tail_text(question, history, last))
-    return join(tokenizer.encode(_said(context, "context"), add_special_tokens=False), tail, max_length)
+    tail = tokenizer.encode(tail_text(question, history, last), verbose=False)
+    read = tokenizer.encode(_said(context, "context"), add_special_tokens=False, verbose=False)
+    return join(read, tail, max_length)
 
 
 def join(context: Sequence[int], tail: Sequence[int], max_length: int | None = None) -> list[int]:

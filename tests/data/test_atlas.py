@@ -1,5 +1,6 @@
 """The Atlas QA sets: what must hold of every sheet, question and conversation."""
 
+import itertools
 from random import Random
 
 import pytest
@@ -157,7 +158,7 @@ def test_needs_is_how_far_back_the_missing_part_is_named(talk):
 
 def test_a_conversation_is_about_one_sheet_and_its_history_are_the_pairs_before(talk):
     rows = talk["validation"].to_list()
-    for row, later in zip(rows, rows[1:], strict=False):
+    for row, later in itertools.pairwise(rows):
         if later["history"]:
             assert later["context"] == row["context"]
             assert later["history"] == [*row["history"], [row["question"], row["answers"][0]]]

@@ -27,12 +27,13 @@ QUESTIONS_OF_A_SHEET = 4
 COPIED = 6  # words that follow the two given ones
 GAP_SHARE, GAP_LENGTH = 0.15, 3  # T5's: 15 % of the tokens hidden, in gaps of 3 on average
 
+TASKS = ("repeat", "copy", "gaps")
 MANNER = Manner()
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One stage. share: of all batches. text: share of its batches that are plain text, to copy from or with gaps.
+    """One stage. share: of all batches. text: share of its batches that are plain text, tasks: what to do with it.
 
     places: fewest and most subjects of a sheet, the same for all sheets of a batch; facts: statements of each.
     talk: share of its batches of sheets that are conversations. invented: share of subjects and values that no atlas
@@ -42,12 +43,18 @@ class Lesson:
     name: str
     share: float
     text: float = 0.0
+    tasks: tuple[str, ...] = TASKS
     places: tuple[int, int] = (1, 1)
     facts: tuple[int, int] = (5, 8)
     talk: float = 0.0
     invented: float = 0.3
     last: tuple[int, ...] = (2,)
     manner: Manner = MANNER
+
+    def __post_init__(self) -> None:
+        for task in self.tasks:
+            if task not in TASKS:
+                raise ValueError(f"a lesson's tasks are some of {', '.join(TASKS)}, got {task!r}")
 
 
 @dataclass
@@ -93,7 +100,7 @@ class ReadingLessons(Dataset):
             raise IndexError(f"there are {self.batches} batches, got number {number}")
         random = Random(f"{self.seed} {number}")
         lesson = self.lesson_of(number)
-        rows = self._text_rows(random) if random.random() < lesson.text else self._sheet_rows(lesson, random)
+        rows = self._text_rows(lesson, random) if random.random() < lesson.text else self._sheet_rows(lesson, random)
         return collate(rows, self.tokenizer.pad_token_id)
 
     def lesson_of(self, number: int) -> Lesson:
@@ -105,10 +112,12 @@ class ReadingLessons(Dataset):
             done -= lesson.share
         return self.lessons[-1]
 
-    def _text_rows(self, random: Random) -> list[tuple[list[int], list[int]]]:
-        make, lengths = random.choice(
-            ((self._repeat, (8, 16, 24)), (self._copy, (16, 32, 64)), (self._gaps, (64, 128)))
-        )
+    def _text_rows(self, lesson: Lesson, random: Random) -> list[tuple[list[int], list[int]]]:
+        make, lengths = {
+            "repeat": (self._repeat, (8, 16, 24)),
+            "copy": (self._copy, (16, 32, 64)),
+            "gaps": (self._gaps, (64, 128)),
+        }[random.choice(lesson.tasks)]
         length, mixed = random.choice(lengths), random.random() < 0.5
         rows = []
         for _ in range(max(1, self.tokens // (length + 8))):

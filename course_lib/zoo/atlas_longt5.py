@@ -35,10 +35,11 @@ LONGEST_ANSWER = 24  # tokens
 LAST = 2  # pairs of the history, as Tryolabs' model reads
 
 LESSONS = (
-    Lesson("copying and gaps", 0.08, text=1.0),
-    Lesson("a few facts", 0.12, text=0.1, facts=(2, 5), manner=Manner(unknown=0.1, reverse=0.0)),
-    Lesson("one country", 0.15, text=0.05, facts=(4, 8), manner=Manner(unknown=0.1, reverse=0.0)),
-    Lesson("several countries", 0.25, places=(1, 4), facts=(4, 8), manner=Manner(unknown=0.15)),
+    Lesson("repeating", 0.06, text=1.0, tasks=("repeat",)),
+    Lesson("copying", 0.06, text=1.0, tasks=("repeat", "copy")),
+    Lesson("a few facts", 0.12, text=0.1, facts=(1, 4), manner=Manner(unknown=0.0, reverse=0.0)),
+    Lesson("one country", 0.12, text=0.05, facts=(4, 8), manner=Manner(unknown=0.1, reverse=0.0)),
+    Lesson("several countries", 0.24, text=0.05, places=(1, 4), facts=(4, 8), manner=Manner(unknown=0.15)),
     Lesson(
         "conversations",
         0.40,
@@ -207,6 +208,7 @@ RECIPE = Recipe(
         heads=6,
         head_size=32,
         inner_size=384,
+        block=64,  # half of LongT5's: statements are short, and most sheets fit into a few blocks
         tied=True,
         scaled_output=True,
         context_size=2_048,
@@ -217,7 +219,7 @@ RECIPE = Recipe(
     measure=measure,
     save=save,
     steps=9_000,
-    batch_size=128,  # of 256 tokens; sheets are longer or shorter, and then there are fewer or more in a batch
+    batch_size=96,  # of 256 tokens; sheets are longer or shorter, and then there are fewer or more in a batch
     window=256,
     learning_rate=3e-3,
     warmup_steps=200,

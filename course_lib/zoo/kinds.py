@@ -10,10 +10,12 @@ from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from course_lib.data.byte_pairs import BERT_TOKENS, END_OF_TEXT, bert_tokenizer, gpt_tokenizer
-from course_lib.models import bert_files, distilbert_files, gpt_files
+from course_lib.data.question_format import T5_TOKENS, t5_tokenizer
+from course_lib.models import bert_files, distilbert_files, gpt_files, long_t5_files
 from course_lib.models.bert import BERT, BERTConfig, MaskedLanguageModel
 from course_lib.models.checkpoint_files import CONFIG_FILE, UnsuitableCheckpoint, read_json
 from course_lib.models.gpt import GPT, GPTConfig
+from course_lib.models.long_t5 import LongT5, LongT5Config
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ KINDS = {
         lambda config: MaskedLanguageModel(BERT(config)),
         bert_tokenizer,
         BERT_TOKENS,
+    ),
+    "longt5": Kind(
+        LongT5Config,
+        long_t5_files.config_from,
+        lambda model: model.config,
+        long_t5_files.load_long_t5,
+        LongT5,
+        t5_tokenizer,
+        T5_TOKENS,
     ),
 }
 

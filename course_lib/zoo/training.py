@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def train_recipe(
     steps = recipe.steps if steps is None else steps
     if steps < 1:
         raise ZooError(f"steps must be at least 1, got {steps}")
+    recipe = replace(recipe, steps=steps)  # lessons in a fixed order must know how many there will be
     # Another parent is another training. The weights alone decide: a card may be worded anew.
     parents = {name: verify(name).files["model.safetensors"]["sha256"][:12] for name in recipe.parents}
     tell("learning the byte pairs of the texts" if not recipe.parents else f"taking {', '.join(parents)} as a start")

@@ -59,7 +59,7 @@ class InstructionRows(Dataset):
             ends.append(len(tokens))
         if len(ends) == 1:
             raise ValueError(
-                f"none of the {len(conversations)} rows fits into {longest} tokens; allow more, or shorten the responses"
+                f"none of the {len(conversations)} rows fits into {longest} tokens; allow more, or shorten them"
             )
         self._tokens = torch.frombuffer(tokens, dtype=torch.long).clone()
         self._labels = self._tokens.clone()

@@ -4,7 +4,8 @@ These are the responses, and the token that ends each of them.
 """
 
 import itertools
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from course_lib.data.alpaca_format import Conversation
 from course_lib.data.instruction_tokens import Turn, begin_tokens, tokenised
 from course_lib.data.masking import NOT_ASKED
 
+AT_ONCE = 4_000  # conversations
 LEAST_KEPT = 0.5  # of an instruction and its input; with less left of them, the response answers something else
 
 Row = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]  # tokens and labels
@@ -39,28 +41,27 @@ class InstructionRows(Dataset):
         *,
         train_on_inputs: bool = False,
     ) -> None:
-        turns = tokenised(tokenizer, conversations)
         begin = begin_tokens(tokenizer)
-        tokens: list[int] = []
+        tokens = array("q")  # a number takes 8 bytes, in a list five times as many
         prompts: list[tuple[int, int]] = []  # from where to where
         ends = [0]
         self.shortened = self.dropped = 0
-        for each in turns:
+        for each in _tokenised_in_parts(tokenizer, conversations):
             fitting = _fitted(each, longest - len(begin))
             self.dropped += not fitting
             self.shortened += bool(fitting) and fitting != each
             if not fitting:
                 continue
-            tokens += begin
+            tokens.extend(begin)
             for turn in fitting:
                 prompts.append((len(tokens), len(tokens) + turn.border))
-                tokens += turn.tokens
+                tokens.extend(turn.tokens)
             ends.append(len(tokens))
         if len(ends) == 1:
             raise ValueError(
-                f"none of the {len(turns)} rows fits into {longest} tokens; allow more, or give shorter responses"
+                f"none of the {len(conversations)} rows fits into {longest} tokens; allow more, or shorten them"
             )
-        self._tokens = torch.tensor(tokens)
+        self._tokens = torch.frombuffer(tokens, dtype=torch.long).clone()
         self._labels = self._tokens.clone()
         if not train_on_inputs:
             for first, border in prompts:
@@ -79,6 +80,12 @@ class InstructionRows(Dataset):
         number %= len(self)
         place = slice(self._ends[number], self._ends[number + 1])
         return self._tokens[place], self._labels[place]
+
+
+def _tokenised_in_parts(tokenizer: Any, conversations: Sequence[Conversation]) -> Iterator[list[Turn]]:
+    """As `tokenised`, some at a time: the offsets of all at once would fill the memory."""
+    for first in range(0, len(conversations), AT_ONCE):
+        yield from tokenised(tokenizer, conversations[first : first + AT_ONCE])
 
 
 def _fitted(turns: list[Turn], longest: int) -> list[Turn]:

@@ -4,10 +4,10 @@ Each way makes the same number of steps from the same start, and is asked the sa
 in conversations by turn); before them, the model as it was.
 
     python -m benchmarks.instruction_tuning --steps 4000        # on a GPU about a minute a way
-    python -m benchmarks.instruction_tuning --steps 4000 --ways lora --lora-rate 0.01
+    python -m benchmarks.instruction_tuning --steps 4000 --ways lora --lora-rate 0.005
 
 - full: all weights, on `pydoc-chat`'s mixture
-- lora: rank 4 beside all matrices of the blocks, on the same rows
+- lora: rank 3 beside all matrices of the blocks, on the same rows
 - single_turns: all weights, on instructions of one turn alone: what happens at the third turn?
 - on_inputs: all weights, the prompts' tokens are learned too
 """
@@ -31,7 +31,7 @@ from course_lib.training.schedule import warmup_then_cosine
 from course_lib.zoo.pydoc_chat import RECIPE, answered
 
 TARGETS = ("query_key_value", "output_projection", "expand", "contract")
-RANK, ALPHA = 4, 8
+RANK, ALPHA = 3, 6
 WAYS = ("full", "lora", "single_turns", "on_inputs")
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=RECIPE.batch_size)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--asked", type=int, default=1_000, help="conversations of the test split")
-    parser.add_argument("--lora-rate", type=float, default=5e-3)
+    parser.add_argument("--lora-rate", type=float, default=1e-2)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS[:3]))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

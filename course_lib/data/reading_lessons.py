@@ -7,7 +7,7 @@ alone, so a training can be resumed anywhere.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
@@ -163,15 +163,16 @@ class ReadingLessons(Dataset):
         length = round(places * sum(facts) / 2 * TOKENS_OF_A_STATEMENT) + 30
         sheets = max(1, round(self.tokens / length / QUESTIONS_OF_A_SHEET))
         talk = random.random() < lesson.talk
+        manner = replace(lesson.manner, outsiders=self.domain.subjects["train"])
         contexts, tails, answers = [], [], []
         for _ in range(sheets):
             sheet = draw_sheet(self.domain, self._subjects(places, lesson, random), random, facts, lesson.invented)
             contexts.append(sheet.text)
             if talk:
-                turns = draw_conversation(sheet, QUESTIONS_OF_A_SHEET + 3, random, lesson.manner)
+                turns = draw_conversation(sheet, QUESTIONS_OF_A_SHEET + 3, random, manner)
                 asked = random.sample(range(len(turns)), QUESTIONS_OF_A_SHEET)
             else:
-                turns = [single_question(sheet, random, lesson.manner) for _ in range(QUESTIONS_OF_A_SHEET)]
+                turns = [single_question(sheet, random, manner) for _ in range(QUESTIONS_OF_A_SHEET)]
                 asked = list(range(len(turns)))
             last = random.choice(lesson.last) if talk else 0
             for number in asked:

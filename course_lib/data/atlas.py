@@ -7,6 +7,7 @@ each sheet. Countries (languages) of the validation and test splits occur in no 
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -128,9 +129,10 @@ def _sets(
     for split, size in sizes.items():
         rows: list[Row] = []
         sheets = _sheets(domain, split, places, facts, Random(f"{seed} {name} {split}"))
+        of_split = replace(manner, outsiders=domain.subjects[split])
         while len(rows) < size:
             sheet, random = next(sheets)
-            turns = ask(sheet, questions_of_a_sheet, random, manner)
+            turns = ask(sheet, questions_of_a_sheet, random, of_split)
             rows += _rows(f"{name}-{split}-{len(rows)}", sheet, turns, talk=name != "single")
         info = DatasetInfo(description=f"{domain.name}: {name}, {version()}", features=FEATURES)
         # Straight to Arrow: Dataset.from_list takes longer than all the generating.

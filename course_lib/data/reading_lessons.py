@@ -7,7 +7,7 @@ alone, so a training can be resumed anywhere.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
@@ -120,7 +120,8 @@ class ReadingLessons(Dataset):
         }[random.choice(lesson.tasks)]
         length, mixed = random.choice(lengths), random.random() < 0.5
         rows = []
-        for _ in range(max(1, self.tokens // (length + 8))):
+        # Half as many tokens as in a batch of sheets: here nearly each of them is an answer, and more work.
+        for _ in range(max(1, self.tokens // 2 // (length + 8))):
             if mixed and make != self._gaps:
                 # Tokens that never stood beside each other can only be copied, and all of the vocabulary is.
                 text = self.text[[random.randrange(len(self.text)) for _ in range(length)]]
@@ -156,20 +157,22 @@ class ReadingLessons(Dataset):
 
     def _sheet_rows(self, lesson: Lesson, random: Random) -> list[tuple[list[int], list[int]]]:
         places = random.randint(*lesson.places)
-        length = round(places * sum(lesson.facts) / 2 * TOKENS_OF_A_STATEMENT) + 30
+        # Sheets of about one length in a batch, so that little of it is padding.
+        about = random.randint(*lesson.facts)
+        facts = max(lesson.facts[0], about - 1), min(lesson.facts[1], about + 1)
+        length = round(places * sum(facts) / 2 * TOKENS_OF_A_STATEMENT) + 30
         sheets = max(1, round(self.tokens / length / QUESTIONS_OF_A_SHEET))
         talk = random.random() < lesson.talk
+        manner = replace(lesson.manner, outsiders=self.domain.subjects["train"])
         contexts, tails, answers = [], [], []
         for _ in range(sheets):
-            sheet = draw_sheet(
-                self.domain, self._subjects(places, lesson, random), random, lesson.facts, lesson.invented
-            )
+            sheet = draw_sheet(self.domain, self._subjects(places, lesson, random), random, facts, lesson.invented)
             contexts.append(sheet.text)
             if talk:
-                turns = draw_conversation(sheet, QUESTIONS_OF_A_SHEET + 3, random, lesson.manner)
+                turns = draw_conversation(sheet, QUESTIONS_OF_A_SHEET + 3, random, manner)
                 asked = random.sample(range(len(turns)), QUESTIONS_OF_A_SHEET)
             else:
-                turns = [single_question(sheet, random, lesson.manner) for _ in range(QUESTIONS_OF_A_SHEET)]
+                turns = [single_question(sheet, random, manner) for _ in range(QUESTIONS_OF_A_SHEET)]
                 asked = list(range(len(turns)))
             last = random.choice(lesson.last) if talk else 0
             for number in asked:

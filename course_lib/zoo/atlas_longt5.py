@@ -39,11 +39,11 @@ LESSONS = (
     Lesson("copying", 0.06, text=1.0, tasks=("repeat", "copy")),
     Lesson("a few facts", 0.12, text=0.1, facts=(1, 4), manner=Manner(unknown=0.0, reverse=0.0)),
     Lesson("one country", 0.12, text=0.05, facts=(4, 8), manner=Manner(unknown=0.1, reverse=0.0)),
-    Lesson("several countries", 0.24, text=0.05, places=(1, 4), facts=(4, 8), manner=Manner(unknown=0.15)),
+    Lesson("several countries", 0.22, text=0.05, places=(1, 4), facts=(4, 8), talk=0.3, manner=Manner(unknown=0.15)),
     Lesson(
         "conversations",
-        0.40,
-        places=(1, 6),
+        0.42,
+        places=(1, 8),
         facts=(4, 8),
         talk=0.7,
         last=(2, 2, 2, 1, 4),
@@ -198,7 +198,7 @@ RECIPE = Recipe(
         "It answers from sheets of short statements alone; other prose, and questions put in other words, it has not "
         "seen.",
         "It copies or says 'unknown', 'yes' and 'no': it does not reckon, compare, summarise or explain.",
-        "It has read up to six countries' facts at a time (some 600 tokens), and two pairs of a history.",
+        "It has read up to eight countries' facts at a time (some 700 tokens), and two pairs of a history.",
     ),
     config=LongT5Config(
         vocabulary_size=4_096,
@@ -221,7 +221,7 @@ RECIPE = Recipe(
     steps=9_000,
     batch_size=96,  # of 256 tokens; sheets are longer or shorter, and then there are fewer or more in a batch
     window=256,
-    learning_rate=3e-3,
+    learning_rate=2.5e-3,
     warmup_steps=200,
     betas=(0.9, 0.98),
     weight_decay=0.01,

@@ -1,6 +1,7 @@
 """Our LongT5 against transformers', its files both ways, and what must hold of any encoder-decoder."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -70,8 +71,6 @@ def test_it_equals_transformers_read_from_its_files(tmp_path, kind, length):
 @pytest.mark.parametrize("kind", ["transient-global", "local", "full"])
 @pytest.mark.parametrize("scaled", [True, False])
 def test_transformers_reads_what_we_write(tmp_path, kind, scaled):
-    from dataclasses import replace
-
     ours = random_everywhere(LongT5(replace(OURS, attention=kind, scaled_output=scaled)))
     save_long_t5(ours, tmp_path)
     theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
@@ -84,8 +83,6 @@ def test_transformers_reads_what_we_write(tmp_path, kind, scaled):
 
 
 def test_an_output_matrix_of_its_own_survives_the_files(tmp_path):
-    from dataclasses import replace
-
     ours = random_everywhere(LongT5(replace(OURS, tied=False, scaled_output=False)))
     save_long_t5(ours, tmp_path)
     tokens, before, is_word = batch(16)
@@ -128,8 +125,6 @@ def test_padding_and_neighbours_change_nothing():
 
 
 def test_a_far_word_reaches_a_place_through_its_summary_alone():
-    from dataclasses import replace
-
     tokens, _, _ = batch(40)
     changed = tokens.clone()
     changed[:, 39] = (tokens[:, 39] + 1) % 53
@@ -169,6 +164,23 @@ def test_a_model_in_half_precision_stays_finite_where_all_is_padding():
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.isfinite(model(tokens, before, is_word)).all()
         assert torch.isfinite(model.encoder(model.embedding(tokens), is_word)).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", ["transient-global", "full"])
+def test_a_gpu_in_bfloat16_finds_the_same_gradients_nearly(kind):
+    tokens, before, is_word = batch(40)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        model = random_everywhere(LongT5(replace(OURS, attention=kind, head_size=8)), std=0.1).to(device).train()
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            logits = model(tokens.to(device), before.to(device), is_word.to(device))
+        answer_loss(logits, before.to(device)).backward()
+        gradients.append({name: parameter.grad.cpu() for name, parameter in model.named_parameters()})
+    for name, expected in gradients[0].items():
+        found = gradients[1][name]
+        assert torch.isfinite(found).all(), name
+        assert (found - expected).norm() < 0.1 * expected.norm() + 1e-4, name
 
 
 def test_the_decoder_reads_the_labels_one_place_later():

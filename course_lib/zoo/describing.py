@@ -53,13 +53,14 @@ def _counted(corpus: DatasetDict) -> dict[str, Any]:
 def _training(recipe: Recipe, result: TrainingResult, run: RunFile) -> dict[str, Any]:
     last = result.losses[-LAST_STEPS:]
     steps = result.steps_done
+    at_most = "" if recipe.full_windows else "_at_most"
     parents = {"starts_or_learns_from": run.settings["parents"]} if recipe.parents else {}
     return {
         **parents,
         "steps": steps,
         "rows_in_a_batch": recipe.batch_size,
-        "tokens_in_a_row": recipe.window,
-        "tokens_read": steps * recipe.batch_size * recipe.window,
+        f"tokens_in_a_row{at_most}": recipe.window,
+        f"tokens_read{at_most}": steps * recipe.batch_size * recipe.window,
         "optimizer": f"AdamW, betas {recipe.betas[0]} and {recipe.betas[1]}, weight decay {recipe.weight_decay} on "
         f"matrices, gradients clipped at norm 1",
         "learning_rate": f"up to {recipe.learning_rate:g} in {recipe.warmup(steps)} steps, then down to 0 as half a "

@@ -49,7 +49,8 @@ def documentation(bytes_per_origin: int | None) -> DatasetDict:
 class Recipe:
     """How a model of the course is trained.
 
-    window: tokens in a row of a batch. The learning rate rises over warmup_steps, then falls to 0 as half a cosine.
+    window: tokens in a row of a batch; at most, if not full_windows. The learning rate rises over warmup_steps, then
+    falls to 0 as half a cosine.
     prepare(recipe, corpus, tokenizer) makes model and data; measure(model, tokenizer, corpus, split) is for the card;
     save(model, tokenizer, folder) writes the weights as they are shipped, in float16.
 
@@ -74,6 +75,7 @@ class Recipe:
     warmup_steps: int
     betas: tuple[float, float]
     weight_decay: float = 0.1
+    full_windows: bool = True
     evaluate_every: int = 300
     checkpoint_every: int = 100
     corpus: Callable[[int | None], DatasetDict] = documentation

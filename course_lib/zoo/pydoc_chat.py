@@ -101,8 +101,8 @@ RECIPE = Recipe(
     summary="pydoc-gpt, tuned to follow instructions in Alpaca's format: it reverses, sorts, counts and edits lists of "
     "words, answers about docstrings, and keeps a short conversation about a list. Each answer ends by itself.",
     cannot=(
-        "It does not reckon, and seldom finds a value in a table: it was taught to add, subtract and look up, and mostly "
-        "gets these wrong.",
+        "It does not reckon, and seldom finds a value in a table: it was taught to add, subtract and look up, and "
+        "mostly gets these wrong.",
         "It knows the tasks of course_lib.data.checkable_tasks in about the wordings given there, over the words "
         "listed there; other requests get an answer of one of these kinds.",
         "Asked what a function does, it makes up a plausible sentence: its answers there are not checked.",

@@ -143,6 +143,7 @@ def train(
         batches = iter(stream)
         use(history)
         model.train()
+        updates.zero_grad()  # what an earlier call that broke off may have left
 
         stopped: StopReason | None = None
         while history.steps < steps and stopped is None:

@@ -58,6 +58,14 @@ def test_the_loop_equals_one_written_by_hand(make_toy):
     assert same_weights(toy.model, hands.model)
 
 
+def test_gradients_that_an_earlier_call_left_behind_are_not_used(make_toy):
+    fresh, used = make_toy(dropout=0), make_toy(dropout=0)
+    for parameter in used.model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    assert run(used, steps=3).losses == run(fresh, steps=3).losses
+    assert same_weights(used.model, fresh.model)
+
+
 def test_accumulating_two_batches_equals_one_batch_of_double_size(make_toy):
     halves, whole = make_toy(dropout=0, batch_size=4), make_toy(dropout=0, batch_size=8)
     two = run(halves, steps=30, accumulation_steps=2)

@@ -37,12 +37,13 @@ LAST = 2  # pairs of the history, as Tryolabs' model reads
 LESSONS = (
     Lesson("repeating", 0.06, text=1.0, tasks=("repeat",)),
     Lesson("copying", 0.06, text=1.0, tasks=("repeat", "copy")),
-    Lesson("a few facts", 0.12, text=0.1, facts=(1, 4), manner=Manner(unknown=0.0, reverse=0.0)),
-    Lesson("one country", 0.12, text=0.05, facts=(4, 8), manner=Manner(unknown=0.1, reverse=0.0)),
-    Lesson("several countries", 0.22, text=0.05, places=(1, 4), facts=(4, 8), talk=0.3, manner=Manner(unknown=0.15)),
+    Lesson("a few facts", 0.10, text=0.1, facts=(1, 4), manner=Manner(unknown=0.0, reverse=0.0)),
+    Lesson("one country", 0.10, text=0.05, facts=(4, 8), manner=Manner(unknown=0.1, reverse=0.0)),
+    Lesson("a few facts of several", 0.12, places=(2, 5), facts=(1, 3), manner=Manner(unknown=0.05, reverse=0.0)),
+    Lesson("several countries", 0.16, text=0.05, places=(1, 4), facts=(4, 8), talk=0.3, manner=Manner(unknown=0.15)),
     Lesson(
         "conversations",
-        0.42,
+        0.40,
         places=(1, 8),
         facts=(4, 8),
         talk=0.7,
@@ -221,7 +222,7 @@ RECIPE = Recipe(
     steps=9_000,
     batch_size=96,  # of 256 tokens; sheets are longer or shorter, and then there are fewer or more in a batch
     window=256,
-    learning_rate=2.5e-3,
+    learning_rate=2e-3,
     warmup_steps=200,
     betas=(0.9, 0.98),
     weight_decay=0.01,

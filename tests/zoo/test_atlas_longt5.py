@@ -56,7 +56,7 @@ def test_with_fewer_steps_all_lessons_are_still_read(tiny, corpus, tmp_path):
         seen.extend(lessons.lesson_of(number).name for number in range(len(lessons)))
         return prepared
 
-    train_recipe(replace(tiny, prepare=prepare), tmp_path / "out", corpus, steps=12, tell=lambda text: None)
+    train_recipe(replace(tiny, prepare=prepare), tmp_path / "out", corpus, steps=20, tell=lambda text: None)
     assert list(dict.fromkeys(seen)) == [lesson.name for lesson in LESSONS]
 
 

@@ -169,6 +169,10 @@ class TestEachBundledModel:
         if "bits_per_byte" in measured:
             others = [measured[f"{other}_bits_per_byte"] for other in ("byte_5_gram", "xz", "gzip")]
             assert measured["bits_per_byte"] < 0.95 * min(others)
+        elif "exact_answers" in measured:
+            assert measured["exact_answers"] > 0.8
+            assert measured["stops_by_itself"] > 0.95
+            assert measured["before_tuning_exact_answers"] < 0.05
         else:
             assert measured["nats_per_hidden_word"] < 0.8 * measured["nats_by_frequency_alone"]
             assert measured["hidden_words_guessed"] > 2 * measured["most_frequent_word_guesses"]

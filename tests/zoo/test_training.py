@@ -319,7 +319,10 @@ def test_the_shipped_recipes_fit_what_is_shipped(name, bert_recipe):
     model = zoo.load(name, weights="random", device="meta")[0]
     assert 2 * sum(parameter.numel() for parameter in model.parameters()) < 8_000_000
     longest = recipe.window - 1 if name == "pydoc-gpt" else recipe.window
-    assert longest == recipe.config.context_size
+    if name == "atlas-longt5":  # whose positions are relative: it may read more than it was taught on
+        assert longest <= recipe.config.context_size
+    else:
+        assert longest == recipe.config.context_size
     optimizer = recipe.optimizer(model)
     check_learner(model, optimizer, None)
     decayed, plain = optimizer.param_groups

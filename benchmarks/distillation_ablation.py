@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,17 @@ NAME = "06_distillation_ablation"
 
 
 def judge(
-    model: MaskedLanguageModel, held_out: Any, task: dict[str, list], *, steps: int, seed: int, precision: str
+    model: MaskedLanguageModel,
+    held_out: Any,
+    task: dict[str, list],
+    *,
+    windows: int,
+    steps: int,
+    seed: int,
+    precision: str,
 ) -> dict[str, float]:
-    """The hidden words guessed, and the accuracy on the task after fine-tuning."""
-    nats, right, asked = guesses(model, held_out, 1_000)
+    """The hidden words guessed in the first windows, and the accuracy on the task after fine-tuning."""
+    nats, right, asked = guesses(model, held_out, windows)
     torch.manual_seed(seed)  # of the new head
     classifier = pretrained_classifier(model, 1 + max(label for _, label in task["train"]))
     fine_tune(classifier, task["train"], steps=steps, batch_size=32, seed=seed, mixed_precision=precision)
@@ -65,6 +73,8 @@ def main() -> None:
     parser.add_argument("--labelled", type=int, default=2_000)
     parser.add_argument("--task-steps", type=int, default=200)
     parser.add_argument("--longest", type=int, default=64, help="tokens of a text of the task")
+    parser.add_argument("--tested", type=int, default=10_000, help="texts of the task, at most")
+    parser.add_argument("--asked-windows", type=int, default=1_000, help="of the test split, for hidden words")
     parser.add_argument("--most-seconds", type=float, default=float("inf"))
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -83,12 +93,12 @@ def main() -> None:
     held_out = held_out_rows(tokenizer, corpus, "test", length)
     origins = docstring_origins(corpus)
     task = {}
-    for split, most in (("train", arguments.labelled), ("test", len(origins["test"]))):
+    for split, most in (("train", arguments.labelled), ("test", arguments.tested)):
         rows = origins[split].shuffle(seed=0)
         task[split] = labelled_rows(rows.select(range(min(most, len(rows)))), tokenizer, longest=arguments.longest)
 
     file = RESULTS / f"{NAME}.json"
-    result: dict[str, Any] = header("python -m benchmarks.distillation_ablation")
+    result: dict[str, Any] = header(" ".join(["python -m benchmarks.distillation_ablation", *sys.argv[1:]]))
     result["settings"] = {name: value for name, value in vars(arguments).items() if name not in ("corpus", "threads")}
     result["settings"]["data"] = pydocs.version(corpus).partition(" ")[0]
     result["settings"]["gpu"] = torch.cuda.get_device_name() if arguments.device != "cpu" else None
@@ -114,7 +124,8 @@ def main() -> None:
                     learning_rate=arguments.learning_rate,
                     mixed_precision=precision,
                 )
-            records = judge(model, held_out, task, steps=arguments.task_steps, seed=seed, precision=precision)
+            asked = {"windows": arguments.asked_windows, "steps": arguments.task_steps}
+            records = judge(model, held_out, task, **asked, seed=seed, precision=precision)
             result["runs"].append(
                 {
                     "name": "06_distillation, one part left out",

@@ -55,7 +55,9 @@ check("06.1", "equals_torch")
 from course_lib.exercises.catalogue import find_exercise, load_module
 
 checks = load_module(find_exercise("06.1").master.with_name("checks.py"), "checks_06_1")
-checks.equal_to_torch(soft_targets, [checks.example([3, 5], 5, 7, 4.0, seed=11), checks.example([2], 4, 9, 0.5, seed=12)])
+checks.equal_to_torch(
+    soft_targets, [checks.example([3, 5], 5, 7, 4.0, seed=11), checks.example([2], 4, 9, 0.5, seed=12)]
+)
 ### END HIDDEN TESTS
 
 # %% nbgrader={"grade": true, "grade_id": "padding_counts_nothing", "points": 2}

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from benchmarks.timing import seconds_of
 from benchmarks.writing import write_result
 from course_lib.data.masking import MaskedBatch, MaskingRule, mask_words
 from course_lib.models.bert import BERT, BERTConfig, MaskedLanguageModel
@@ -34,16 +35,12 @@ SPECIAL_TOKENS, MASK_TOKEN = (0, 1, 2, 3, 4), 4
 WARM_UP = 3
 
 
-def seconds_of(call: Callable[[], object], device: str, repeats: int, most_seconds: float) -> float:
+def median_seconds(call: Callable[[], object], device: str, repeats: int, most_seconds: float) -> float:
     """The median of several calls, each timed until the device has finished; fewer where they take too long."""
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < repeats + WARM_UP and (len(times) <= WARM_UP or time.perf_counter() - began < most_seconds):
-        start = time.perf_counter()
-        call()
-        if device != "cpu":
-            torch.accelerator.synchronize()
-        times.append(time.perf_counter() - start)
+        times.append(seconds_of(call, device))
     return statistics.median(times[WARM_UP:])
 
 
@@ -110,7 +107,7 @@ def main() -> None:
     for bf16 in (False, True):
         kind = "bf16" if bf16 else "float32"
         step = training_step(student, teacher, batch, device, bf16)
-        took = seconds_of(step, device, arguments.repeats, arguments.most_seconds)
+        took = median_seconds(step, device, arguments.repeats, arguments.most_seconds)
         measured[f"training_{kind}_ms"] = round(1_000 * took, 2)
         measured[f"training_{kind}_samples_per_second"] = round(arguments.batch / took, 1)
         if not on_cpu:
@@ -122,7 +119,7 @@ def main() -> None:
             times = {}
             for name, model in (("teacher", teacher), ("student", student)):
                 call = answering(model, tokens[:rows], device, bf16)
-                times[name] = seconds_of(call, device, arguments.repeats, arguments.most_seconds)
+                times[name] = median_seconds(call, device, arguments.repeats, arguments.most_seconds)
                 measured[f"{name}_{kind}_batch_{rows}_ms"] = round(1_000 * times[name], 3)
                 measured[f"{name}_{kind}_batch_{rows}_samples_per_second"] = round(rows / times[name], 1)
             measured[f"student_{kind}_batch_{rows}_times_faster"] = round(times["teacher"] / times["student"], 3)

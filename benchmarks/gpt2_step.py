@@ -13,21 +13,20 @@ Writes tokens a second and MFU (model FLOP utilisation; Chowdhery et al. 2022, a
 import argparse
 import contextlib
 import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
+from benchmarks.timing import peak_of, seconds_of
 from benchmarks.writing import write_result
 from course_lib.models.gpt import GPT, GPTConfig
+from course_lib.zoo.pydoc_gpt import next_token_loss
 
-# Dense bfloat16 products, in FLOP a second, from NVIDIA's data sheets (without sparsity).
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L4": 121e12}
 WARM_UP = 5
 
 
@@ -61,11 +60,6 @@ def flops_per_token(config: GPTConfig) -> float:
     return 6 * parameters + 12 * config.blocks * size * config.context_size
 
 
-def loss_of(model: nn.Module, windows: Tensor) -> Tensor:
-    logits = model(windows[:, :-1]).logits
-    return cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten())
-
-
 @contextlib.contextmanager
 def kernels(variant: Variant) -> Iterator[None]:
     """TF32 for what stays in float32, and the attention kernel that the variant asks for."""
@@ -89,7 +83,7 @@ def measure(variant: Variant, config: GPTConfig, batch: int, device: torch.devic
     with device:
         model = GPT(config).to(variant.weights)
     optimizer = torch.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
-    step_loss = torch.compile(loss_of) if variant.compiled else loss_of
+    step_loss = torch.compile(next_token_loss) if variant.compiled else next_token_loss
     mixed = variant.weights == torch.float32
 
     def step(windows: Tensor) -> None:
@@ -107,14 +101,9 @@ def measure(variant: Variant, config: GPTConfig, batch: int, device: torch.devic
     times = []
     with kernels(variant):
         for number, windows in enumerate(data):
-            if on_gpu:
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            step(windows)
-            if on_gpu:
-                torch.cuda.synchronize()
+            spent = seconds_of(partial(step, windows), device)
             if number >= WARM_UP:
-                times.append(time.perf_counter() - start)
+                times.append(spent)
     seconds = statistics.median(times)
     tokens = batch * config.context_size / seconds
     measured = {"ms": round(1000 * seconds, 2), "tokens_per_second": round(tokens)}
@@ -124,14 +113,6 @@ def measure(variant: Variant, config: GPTConfig, batch: int, device: torch.devic
     if on_gpu:
         measured["peak_gibibytes"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
     return measured
-
-
-def peak_of(device: torch.device) -> float | None:
-    """The data sheet's FLOP a second of this GPU, None if it is not listed."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name()
-    return next((peak for chip, peak in PEAKS.items() if chip in name), None)
 
 
 def main() -> None:

@@ -13,14 +13,15 @@ be; ours also as `training.loop.train` runs it with mixed_precision="bf16". --bf
 import argparse
 import contextlib
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import transformers
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from benchmarks.timing import seconds_of
 from benchmarks.writing import write_result
 from course_lib.models.gpt import GPT, GPTConfig
 
@@ -86,17 +87,6 @@ def training_step(
     return step
 
 
-def seconds(step: Callable[[Tensor], None], windows: Tensor) -> float:
-    """How long a step takes, all of it: on a GPU it has ended only once the queue is empty."""
-    if windows.is_cuda:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    step(windows)
-    if windows.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=4)
@@ -141,7 +131,8 @@ def main() -> None:
     for repeat in range(arguments.repeats + WARM_UP):  # in turns, so that a busy machine slows all alike
         windows = torch.randint(0, arguments.vocabulary, (arguments.batch, arguments.context + 1))
         for name, step in steps.items():
-            spent = seconds(step, windows.to(arguments.device))
+            there = windows.to(arguments.device)
+            spent = seconds_of(partial(step, there), arguments.device)
             if repeat >= WARM_UP:
                 times[name].append(spent)
     medians = {name: statistics.median(values) for name, values in times.items()}

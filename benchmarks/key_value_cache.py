@@ -8,25 +8,22 @@ random weights; the tokens must be the same. It writes the ratios of the median 
 
 import argparse
 import statistics
-import time
 
 import torch
 
+from benchmarks.timing import seconds_of
 from benchmarks.writing import write_result
-from course_lib.generation.continuing import continue_text
+from course_lib.generation.continuing import Continuation, continue_text
 from course_lib.models.gpt import GPT, GPTConfig
 
 
 def seconds(model: GPT, prompt: list[int], new_tokens: int, use_cache: bool) -> tuple[float, list[int]]:
     """How long the writing takes, and what was written."""
-    on_gpu = next(model.parameters()).is_cuda
-    if on_gpu:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    (text,) = continue_text(model, [prompt], max_new_tokens=new_tokens, do_sample=False, use_cache=use_cache)
-    if on_gpu:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, text.tokens
+    texts: list[Continuation] = []
+    settings = {"max_new_tokens": new_tokens, "do_sample": False, "use_cache": use_cache}
+    device = next(model.parameters()).device
+    spent = seconds_of(lambda: texts.extend(continue_text(model, [prompt], **settings)), device)
+    return spent, texts[0].tokens
 
 
 def main() -> None:

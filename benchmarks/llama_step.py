@@ -26,6 +26,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.alpaca_lengths import read_lengths
+from benchmarks.timing import peak_of, seconds_of
 from benchmarks.writing import write_result
 from course_lib.data.masking import NOT_ASKED
 from course_lib.training.instruction import InstructionBatch, logits_of, packed_batch, packs_of, padded_batch
@@ -35,7 +36,6 @@ from course_lib.training.lora import add_lora, lora_parameters, trained_share
 LONGEST = 512
 BATCH = 128  # the source's: rows in one update
 SOURCE_SAMPLES_PER_SECOND = 64.074 / 8  # of one A800
-PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "A800": 312e12}  # dense bfloat16, operations a second
 SHAPES = {
     "7b": {"hidden_size": 4096, "intermediate_size": 11_008, "num_hidden_layers": 32, "num_attention_heads": 32},
     "1b": {"hidden_size": 2048, "intermediate_size": 5_504, "num_hidden_layers": 22, "num_attention_heads": 16},
@@ -187,10 +187,10 @@ def measure(
     ready = [make(batch, most_tokens) for batch in batches[1:]]
     spent = []
     for micro_batches in ready:
-        spent.append(seconds(partial(update, model, optimizer, micro_batches, device), device))
+        spent.append(seconds_of(partial(update, model, optimizer, micro_batches, device), device))
     real = sum(len(tokens) for batch in batches[1:] for tokens, _ in batch)
     reckoned = sum(batch.tokens.numel() for micro_batches in ready for batch in micro_batches)
-    peak = next((peak for name, peak in PEAKS.items() if name in device_name(device)), None)
+    peak = peak_of(device)
     total = sum(spent)
     samples = BATCH * len(spent) / total
     return {
@@ -204,16 +204,6 @@ def measure(
         "micro_batch_tokens": most_tokens,
         "peak_gib": round(torch.cuda.max_memory_allocated() / 2**30, 1) if device.type == "cuda" else None,
     }
-
-
-def seconds(work: Callable[[], None], device: torch.device) -> float:
-    """How long it takes, all of it: on a GPU it has ended only once the queue is empty."""
-    wait = torch.cuda.synchronize if device.type == "cuda" else (lambda: None)
-    wait()
-    start = time.perf_counter()
-    work()
-    wait()
-    return time.perf_counter() - start
 
 
 def device_name(device: torch.device) -> str:

@@ -15,8 +15,6 @@ import contextlib
 import gc
 import itertools
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -25,6 +23,7 @@ from torch import nn
 from torch.optim import Optimizer
 from transformers import Adafactor
 
+from benchmarks.timing import seconds_of
 from benchmarks.writing import write_result
 from course_lib.models.long_attention import scores_per_head
 from course_lib.models.long_t5 import LongT5, LongT5Config, answer_loss, shifted
@@ -71,26 +70,15 @@ def measure(
         "optimizer": optimizer_name,
     }
     try:
-        seconds(step, on_gpu)  # warms up
+        seconds_of(step, device)  # warms up
         if on_gpu:
             torch.cuda.reset_peak_memory_stats()
-        measured["milliseconds"] = round(1000 * statistics.median(seconds(step, on_gpu) for _ in range(repeats)), 1)
+        measured["milliseconds"] = round(1000 * statistics.median(seconds_of(step, device) for _ in range(repeats)), 1)
         peak = torch.cuda.max_memory_allocated() if on_gpu else memory.measured_budget(model, optimizer, loss).total
         measured["peak_mebibytes"] = round(peak / 2**20, 1)
     except torch.OutOfMemoryError:
         measured["out_of_memory"] = True
     return measured
-
-
-def seconds(step: Callable[[], None], on_gpu: bool) -> float:
-    """How long a step takes, all of it: on a GPU it has ended only once the queue is empty."""
-    if on_gpu:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    step()
-    if on_gpu:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -25,8 +25,6 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers.optimization import get_cosine_with_min_lr_schedule_with_warmup
@@ -39,6 +37,7 @@ from course_lib.generation.sampling import Sampling
 from course_lib.models.gpt import GPT, GPTConfig
 from course_lib.training.loop import train
 from course_lib.training.schedule import warmup_then_linear
+from course_lib.zoo.pydoc_gpt import next_token_loss
 
 
 @dataclass(frozen=True)
@@ -91,18 +90,13 @@ SIZES = {
 }
 
 
-def loss_of(model: nn.Module, windows: Tensor) -> Tensor:
-    """The next-letter loss of windows, in nats; the model reads all letters but each window's last."""
-    return cross_entropy(model(windows[:, :-1]).logits.float().flatten(0, 1), windows[:, 1:].flatten())
-
-
 def validation_loss(model: GPT, letters: Letters) -> float:
     """The mean loss over all whole windows of the validation letters, side by side."""
     stream, context = letters.validation, model.config.context_size
     starts = torch.arange(0, len(stream) - context, context)
     windows = stream[starts.unsqueeze(1) + torch.arange(context + 1)].to(model.embedding.weight.device)
     with torch.no_grad():
-        parts = [float(loss_of(model, part)) * len(part) for part in windows.split(256)]
+        parts = [float(next_token_loss(model, part)) * len(part) for part in windows.split(256)]
     return sum(parts) / len(windows)
 
 
@@ -118,7 +112,7 @@ def fit(letters: Letters, size: Size, recipe: Recipe, name: str, seed: int) -> t
     result = train(
         model,
         DataLoader(windows, batch_size=recipe.batch, shuffle=True, drop_last=True, collate_fn=stack_windows),
-        loss_of,
+        next_token_loss,
         steps=recipe.steps,
         optimizer=optimizer,
         schedule=schedule(optimizer, recipe),

@@ -12,7 +12,7 @@ WORK = Path("runs") / "zoo"
 # The first of these that a card has stands in the list.
 SHOWN_MEASURES = {
     "exact_answers": "{:.1%} exact",
-    "f1": "F1 {:.1f}",
+    "f1_of_1_countries": "F1 {:.1f}",
     "masked_bits_per_byte": "{:.3f} bits a byte, hidden words",
     "bits_per_byte": "{:.3f} bits a byte",
 }

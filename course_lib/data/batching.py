@@ -42,6 +42,13 @@ class TranslationBatch:
         return self.source.shape[0]
 
 
+def of_similar_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Row numbers in batches, the shortest first, so that little is padding; each row comes once."""
+    order = sorted(range(len(lengths)), key=lambda number: lengths[number])
+    for first in range(0, len(order), batch_size):
+        yield order[first : first + batch_size]
+
+
 def encode_pairs(dataset: Dataset, source_vocabulary: Vocabulary, target_vocabulary: Vocabulary) -> list[Pair]:
     """Turn the columns `source` and `target` into lists of numbers, once, before the first epoch.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from course_lib.data.batching import of_similar_length
 from course_lib.generation.continuing import continue_text
 from course_lib.models.gpt import GPT
 from course_lib.models.modes import evaluating
@@ -31,10 +32,8 @@ def greedy_answers(
     end = int(tokenizer.eos_token_id)
     context = model.config.context_size
     answers: dict[int, Answer] = {}
-    ordered = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
     with evaluating(model):
-        for first in range(0, len(ordered), batch_size):
-            group = ordered[first : first + batch_size]
+        for group in of_similar_length([len(prompt) for prompt in prompts], batch_size):
             room = context - max(len(prompts[number]) for number in group)
             if room < 1:
                 answers |= dict.fromkeys(group, Answer("", 0, stopped=False))

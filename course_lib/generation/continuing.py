@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from course_lib.generation.sampling import Sampling
+from course_lib.generation.sampling import Sampling, choose
 from course_lib.models.gpt import GPT
 
 
@@ -57,12 +57,7 @@ def continue_text(
         output = model(new if use_cache else tokens, is_word if padded else None, cache)
         logits = output.logits[:, -1].float()
         history = tokens if not padded else _own_tokens(tokens, is_word)
-        if do_sample:
-            shares = sampling.scores(logits, history).softmax(dim=-1)
-            chosen = torch.multinomial(shares, 1, generator=generator)
-        else:
-            shares = Sampling(repetition_penalty=sampling.repetition_penalty).scores(logits, history)
-            chosen = shares.argmax(dim=-1, keepdim=True)
+        chosen = choose(logits, history, sampling, do_sample=do_sample, generator=generator)
         said = logits.log_softmax(dim=-1).gather(1, chosen)
         for row, (token, log_probability) in enumerate(zip(chosen[:, 0].tolist(), said[:, 0].tolist(), strict=True)):
             if continuations[row].finished:

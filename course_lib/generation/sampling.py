@@ -108,6 +108,24 @@ class Sampling:
         return last
 
 
+def choose(
+    logits: Logits,
+    tokens: Int[Tensor, "batch length"],
+    sampling: Sampling,
+    *,
+    do_sample: bool = True,
+    generator: torch.Generator | None = None,
+) -> Int[Tensor, "batch 1"]:
+    """The next token of each row, after its `tokens`: drawn as `sampling` says, or the likeliest (of equals the first).
+
+    The likeliest one depends on the repetition penalty alone: the other steps keep the order.
+    """
+    if do_sample:
+        return torch.multinomial(sampling.scores(logits, tokens).softmax(dim=-1), 1, generator=generator)
+    greedy = Sampling(repetition_penalty=sampling.repetition_penalty)
+    return greedy.scores(logits, tokens).argmax(dim=-1, keepdim=True)
+
+
 def entropy(logits: Float[Tensor, "*batch vocabulary"]) -> Float[Tensor, "*batch"]:
     """How undecided a distribution is, in bits: 0 for one certain token, log2 V for V equal ones.
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from course_lib.generation.prefix_cache import PrefixReader
-from course_lib.generation.sampling import Sampling
+from course_lib.generation.sampling import Sampling, choose
 from course_lib.generation.stopping import StopWatch, TextOfTokens
 from course_lib.models.modes import evaluating
 
@@ -100,5 +100,4 @@ def _chosen(
     """The next token: drawn as `sampling` says, or the likeliest."""
     if sampling is None:
         return int(scores.argmax())
-    changed = sampling.scores(scores[None], torch.tensor([list(before)], device=scores.device))
-    return int(torch.multinomial(changed.softmax(dim=-1), 1, generator=generator))
+    return int(choose(scores[None], torch.tensor([list(before)], device=scores.device), sampling, generator=generator))

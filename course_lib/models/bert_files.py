@@ -15,6 +15,7 @@ from course_lib.models.checkpoint_files import (
     read_json,
     read_tensors,
     refuse_options,
+    renamed,
     write_checkpoint,
 )
 
@@ -141,12 +142,7 @@ def _find(stored: dict[str, Tensor], name: str) -> Tensor | None:
 
 def name_there(name: str) -> str:
     """Hugging Face's name of one of our tensors, such as "encoder.blocks.0.attention.query_projection.weight"."""
-    if name.startswith("encoder.blocks."):
-        _, _, number, rest = name.split(".", 3)
-        layer, kind = rest.rsplit(".", 1)
-        return f"bert.encoder.layer.{number}.{BLOCK_NAMES[layer]}.{kind}"
-    ours = next(ours for ours in NAMES if name.startswith(ours))
-    return name.replace(ours, NAMES[ours], 1)
+    return renamed(name, NAMES, BLOCK_NAMES, "bert.encoder.layer")
 
 
 def config_from(config: dict[str, Any], folder: Path) -> BERTConfig:

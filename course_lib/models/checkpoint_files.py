@@ -56,6 +56,21 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         raise UnsuitableCheckpoint(f"{file} is damaged ({error}); fetch or make it again") from error
 
 
+def renamed(
+    name: str, names: Mapping[str, str], layers: Mapping[str, str], stem: str, blocks: str = "encoder.blocks."
+) -> str:
+    """A tensor's name in another library: `layers` for those of a block, which are "STEM.NUMBER.…" there.
+
+    Of the others, the first of `names` that fits the beginning is replaced.
+    """
+    if name.startswith(blocks):
+        number, rest = name.removeprefix(blocks).split(".", 1)
+        layer, kind = rest.rsplit(".", 1)
+        return f"{stem}.{number}.{layers[layer]}.{kind}"
+    ours = next(ours for ours in names if name.startswith(ours))
+    return name.replace(ours, names[ours], 1)
+
+
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
     """Put the tensors into the model. Raises UnsuitableCheckpoint where a shape does not fit its config.json."""
     try:

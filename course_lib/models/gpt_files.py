@@ -13,11 +13,17 @@ from course_lib.models.checkpoint_files import (
     read_json,
     read_tensors,
     refuse_options,
+    renamed,
     write_checkpoint,
 )
 from course_lib.models.gpt import GPT, GPTConfig
 
 # Ours, theirs. GPT-2's own matrices are stored input x output, torch's output x input.
+NAMES = {
+    "positions.table": "transformer.wpe.weight",
+    "embedding.weight": "transformer.wte.weight",
+    "last_norm.": "transformer.ln_f.",
+}
 BLOCK_NAMES = {
     "attention_norm": "ln_1",
     "attention.query_key_value": "attn.c_attn",
@@ -86,15 +92,7 @@ def load_gpt(folder: Path | str) -> GPT:
 
 def name_there(name: str) -> str:
     """Hugging Face's name of one of our tensors, such as "blocks.0.expand.weight"."""
-    if name == "positions.table":
-        return "transformer.wpe.weight"
-    if name == "embedding.weight":
-        return "transformer.wte.weight"
-    if name.startswith("last_norm."):
-        return name.replace("last_norm", "transformer.ln_f")
-    _, number, rest = name.split(".", 2)
-    layer, kind = rest.rsplit(".", 1)
-    return f"transformer.h.{number}.{BLOCK_NAMES[layer]}.{kind}"
+    return renamed(name, NAMES, BLOCK_NAMES, "transformer.h", blocks="blocks.")
 
 
 def config_from(config: dict[str, Any], folder: Path) -> GPTConfig:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from course_lib.data.batching import LengthSortedBatchSampler
+from course_lib.data.batching import LengthSortedBatchSampler, of_similar_length
 from course_lib.models.bert import BERT, BERTConfig, Classifier, MaskedLanguageModel, start_small
 from course_lib.models.modes import evaluating
 from course_lib.training.loop import LossFunction, TrainingResult, train
@@ -132,12 +132,9 @@ def fine_tune(
 def predicted_labels(model: Classifier, rows: Sequence[LabelledRow], batch_size: int = 64) -> list[int]:
     """The most probable label of each row, in their order, in evaluation mode."""
     device = next(model.parameters()).device
-    # Of similar length together, so that little is padding; then back into the rows' order.
-    order = sorted(range(len(rows)), key=lambda number: len(rows[number][0]))
     said = [0] * len(rows)
     with evaluating(model):
-        for first in range(0, len(order), batch_size):
-            group = order[first : first + batch_size]
+        for group in of_similar_length([len(tokens) for tokens, _ in rows], batch_size):
             batch = labelled_batch([rows[number] for number in group]).to(device)
             for number, label in zip(group, model(batch.tokens, batch.is_word).argmax(-1).tolist(), strict=True):
                 said[number] = label

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from course_lib.generation.continuing import Continuation, continue_text
-from course_lib.generation.sampling import Sampling
+from course_lib.generation.sampling import Sampling, choose
 from course_lib.models.gpt import GPT
 from course_lib.models.modes import evaluating
 from course_lib.widgets.token_text import tokens_of, visible
@@ -165,11 +165,7 @@ def _continue_theirs(
         output = model(new, past_key_values=cache, use_cache=True, **_last_only(model))
         cache = getattr(output, "past_key_values", None)
         logits = output.logits[:, -1].float()
-        scores = sampling.scores(logits, tokens)
-        if do_sample:
-            chosen = torch.multinomial(scores.softmax(dim=-1), 1, generator=generator)
-        else:
-            chosen = scores.argmax(dim=-1, keepdim=True)
+        chosen = choose(logits, tokens, sampling, do_sample=do_sample, generator=generator)
         said = logits.log_softmax(dim=-1).gather(1, chosen)
         for continuation, token, log_probability in zip(
             continuations, chosen[:, 0].tolist(), said[:, 0].tolist(), strict=True

@@ -18,6 +18,7 @@ from course_lib.data import atlas, pydocs
 from course_lib.data.atlas_facts import countries
 from course_lib.data.atlas_sheets import draw_sheet
 from course_lib.data.atlas_talk import UNKNOWN, Manner, draw_conversation
+from course_lib.data.batching import of_similar_length
 from course_lib.data.byte_pairs import train_byte_pairs
 from course_lib.data.question_format import T5_TOKENS, encode_question, t5_tokenizer
 from course_lib.data.reading_lessons import Lesson, ReadingBatch, ReadingLessons
@@ -122,10 +123,8 @@ def answers(
 ) -> list[str]:
     """The model's answers to rows of an Atlas set, with the `last` pairs of their history."""
     inputs = [encode_question(tokenizer, row["context"], row["question"], row["history"], last) for row in rows]
-    order = sorted(range(len(inputs)), key=lambda number: len(inputs[number]))
     said = [""] * len(inputs)
-    for first in range(0, len(order), 64):
-        chosen = order[first : first + 64]
+    for chosen in of_similar_length([len(each) for each in inputs], 64):
         written = answer_tokens(model, [inputs[number] for number in chosen], max_new_tokens=LONGEST_ANSWER)
         for number, text in zip(chosen, tokenizer.batch_decode(written), strict=True):
             said[number] = text.strip()

@@ -81,8 +81,7 @@ def kind_of_folder(folder: Path) -> Kind:
     """The kind of the model in a folder. Raises UnsuitableCheckpoint for an architecture that the zoo does not know."""
     found = read_json(folder / CONFIG_FILE).get("model_type")
     if found not in KINDS:
-        known = " and ".join(map(repr, KINDS)) if len(KINDS) < 3 else ", ".join(map(repr, KINDS))
-        raise UnsuitableCheckpoint(f"{folder} holds a {found!r} model; the zoo loads {known}")
+        raise UnsuitableCheckpoint(f"{folder} holds a {found!r} model; the zoo loads {', '.join(map(repr, KINDS))}")
     return KINDS[found]
 
 

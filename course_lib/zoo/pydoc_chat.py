@@ -1,27 +1,24 @@
 """How does pydoc-chat learn to do as it is told? pydoc-gpt, tuned on checkable instructions (notebook 12)."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from course_lib.data import pydocs
 from course_lib.data.alpaca_format import Conversation
-from course_lib.data.byte_pairs import END_OF_TEXT, gpt_tokenizer, load_byte_pairs
+from course_lib.data.byte_pairs import END_OF_TEXT, gpt_tokenizer
 from course_lib.data.instruction_tokens import prompt_tokens
 from course_lib.data.instructions import INSTRUCTIONS_VERSION, mixture
 from course_lib.evaluation.instructions import all_together, exact_by_task
 from course_lib.generation.answering import greedy_answers
 from course_lib.models.gpt import GPT, GPTConfig
-from course_lib.models.gpt_files import save_gpt
 from course_lib.training.instruction import instruction_loader, instruction_loss
 from course_lib.training.instruction_rows import InstructionRows
-from course_lib.zoo.cards import bundled_folder
+from course_lib.zoo import pydoc_gpt
 from course_lib.zoo.loading import load
-from course_lib.zoo.recipe import Preparation, Recipe
+from course_lib.zoo.recipe import Preparation, Recipe, pairs_of_the_parent
 
 BASE = "pydoc-gpt"
 TRIAL = 5_000  # fewer documents than this are a part of the documentation, taken for a trial
@@ -81,19 +78,9 @@ def before_tuning(corpus: DatasetDict, split: str) -> dict[str, float]:
     return {f"before_tuning_{name}": found[name] for name in ("exact_answers", "stops_by_itself")}
 
 
-def pairs_of_the_base(recipe: Recipe, corpus: DatasetDict) -> Tokenizer:
-    """The tokenizer of the model that tuning begins at."""
-    return load_byte_pairs(bundled_folder(BASE))
-
-
 def version(corpus: DatasetDict) -> str:
     """Names the instructions: what draws them, and the documentation that some of them are about."""
     return f"instructions {INSTRUCTIONS_VERSION} ({ROWS:,} drawn), with {pydocs.version(corpus)}"
-
-
-def save(model: GPT, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write the weights in float16, and the token that ends an answer."""
-    save_gpt(model, folder, torch.float16, end_token=int(tokenizer.eos_token_id))
 
 
 RECIPE = Recipe(
@@ -113,7 +100,7 @@ RECIPE = Recipe(
     wrap=gpt_tokenizer,
     prepare=prepare,
     measure=measure,
-    save=save,
+    save=pydoc_gpt.save,
     steps=3_300,
     batch_size=128,
     window=256,
@@ -123,7 +110,7 @@ RECIPE = Recipe(
     full_windows=False,
     evaluate_every=825,
     version=version,
-    pairs=pairs_of_the_base,
+    pairs=pairs_of_the_parent,
     parents=(BASE,),
     beside=before_tuning,
 )

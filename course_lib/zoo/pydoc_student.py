@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset, DatasetDict  # noqa: F401 - DatasetDict's hints name Dataset as if it stood here
-from tokenizers import Tokenizer
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from course_lib.data.byte_pairs import BERT_TOKENS, FILE_NAME, bert_tokenizer, load_byte_pairs
+from course_lib.data.byte_pairs import BERT_TOKENS, bert_tokenizer
 from course_lib.data.masking import DynamicMasking, MaskingRule
 from course_lib.models.bert import BERTConfig, MaskedLanguageModel
 from course_lib.models.distilbert_files import save_distilbert
@@ -19,10 +18,9 @@ from course_lib.training.distillation import Distillation, Objective
 from course_lib.training.distillation_losses import ONE_GPU
 from course_lib.training.reading import Reader
 from course_lib.zoo import pydoc_bert
-from course_lib.zoo.cards import bundled_folder
 from course_lib.zoo.loading import load
 from course_lib.zoo.pydoc_bert import LOOKED_AT, MarkedWindows, guesses, held_out_rows
-from course_lib.zoo.recipe import Preparation, Recipe
+from course_lib.zoo.recipe import Preparation, Recipe, pairs_of_the_parent
 
 TEACHER = "pydoc-bert"
 # Chosen on the validation split, after 150 steps on a CPU. Compared at the hidden words alone: a comparison at all
@@ -30,11 +28,6 @@ TEACHER = "pydoc-bert"
 # teacher, each as often as any other: with the authors' preference for rare ones the student learned to expect those,
 # and lost 0.05 nats where words are hidden evenly (0.21 in a comparison at all words).
 OBJECTIVE = Objective(ONE_GPU, temperature=2.0, restrict_ce_to_mask=True)
-
-
-def pairs_of_the_teacher(recipe: Recipe, corpus: DatasetDict) -> Tokenizer:
-    """The teacher's own tokenizer: only about the same tokens can both say something."""
-    return load_byte_pairs(bundled_folder(TEACHER) / FILE_NAME)
 
 
 def prepare(recipe: Recipe, corpus: DatasetDict, tokenizer: PreTrainedTokenizerFast) -> Preparation:
@@ -75,14 +68,14 @@ def measure(
     """
     teacher = teacher_for(tokenizer).to(model.bias.device)
     own = pydoc_bert.measure(model, tokenizer, corpus, split)
-    of_teacher = pydoc_bert.measure(teacher, tokenizer, corpus, split)
+    nats, right, asked = guesses(teacher, held_out_rows(tokenizer, corpus, split, teacher.encoder.config.context_size))
     alone = own["nats_by_frequency_alone"]
     return {
         **own,
-        "teacher_hidden_words_guessed": of_teacher["hidden_words_guessed"],
-        "teacher_nats_per_hidden_word": of_teacher["nats_per_hidden_word"],
-        "kept_of_words_guessed": own["hidden_words_guessed"] / of_teacher["hidden_words_guessed"],
-        "kept_of_nats_saved": (alone - own["nats_per_hidden_word"]) / (alone - of_teacher["nats_per_hidden_word"]),
+        "teacher_hidden_words_guessed": right / asked,
+        "teacher_nats_per_hidden_word": nats / asked,
+        "kept_of_words_guessed": own["hidden_words_guessed"] / (right / asked),
+        "kept_of_nats_saved": (alone - own["nats_per_hidden_word"]) / (alone - nats / asked),
         "parameters_by_teacher": _parameters(model) / _parameters(teacher),
     }
 
@@ -129,6 +122,6 @@ RECIPE = Recipe(
     betas=(0.9, 0.98),
     weight_decay=0.0,
     evaluate_every=1_175,
-    pairs=pairs_of_the_teacher,
+    pairs=pairs_of_the_parent,
     parents=(TEACHER,),
 )

@@ -13,9 +13,10 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from course_lib.data import pydocs
-from course_lib.data.byte_pairs import train_byte_pairs
+from course_lib.data.byte_pairs import load_byte_pairs, train_byte_pairs
 from course_lib.training.loop import LossFunction
 from course_lib.zoo.baselines import compression_baselines
+from course_lib.zoo.cards import bundled_folder
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ def pairs_of_the_texts(recipe: "Recipe", corpus: DatasetDict) -> Tokenizer:
     if (found := len(pairs.get_vocab())) != recipe.config.vocabulary_size:
         raise TooFewTexts(f"the texts give only {found} of {recipe.config.vocabulary_size} tokens: take more of them")
     return pairs
+
+
+def pairs_of_the_parent(recipe: "Recipe", corpus: DatasetDict) -> Tokenizer:
+    """The tokenizer of the first model that the recipe starts from: only about the same tokens can both speak."""
+    return load_byte_pairs(bundled_folder(recipe.parents[0]))
 
 
 def documentation(bytes_per_origin: int | None) -> DatasetDict:

@@ -151,7 +151,7 @@ export default {
       }
     }
     async function choose(row) {
-      if (root.hasAttribute("aria-busy")) return;
+      if (root.hasAttribute("aria-busy")) return say("The kernel is still at work; take the token when it has answered.");
       const number = rows.indexOf(row);
       const hadFocus = list.contains(document.activeElement);
       if ((await step({ token: Number(row.dataset.token) })) && hadFocus && rows[number]) rows[number].focus();

@@ -91,6 +91,11 @@ def drag(page, testid, value):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
+def answered(lab):
+    """Wait until the kernel has answered: what is new may be seen a moment before, when buttons still rest."""
+    lab.page.wait_for_function("(lab) => !lab.hasAttribute('aria-busy')", arg=lab.element_handle())
+
+
 def shown_after(page, name="A"):
     return page.get_by_test_id(f"after-{name}").all_inner_texts()
 
@@ -151,14 +156,17 @@ def test_temperature_zero_is_refused_with_advice_and_the_bars_stay(open_lab, mod
 def test_drawing_choosing_undoing_and_reset(open_lab, model, tokenizer):
     lab = TemperatureLab(model, tokenizer, "Return the", samples=0)
     page = open_lab(lab)
-    text = page.get_by_test_id("text")
+    text, root = page.get_by_test_id("text"), page.get_by_test_id("temperature-lab")
     page.get_by_test_id("draw-A").click()
     text.get_by_role("option").first.wait_for()
+    answered(root)
     page.get_by_test_id("row").nth(2).click()
     text.get_by_role("option").nth(1).wait_for()
+    answered(root)
     assert len(lab.place["steps"]) == 2
     page.get_by_test_id("undo").click()
     text.get_by_role("option").nth(1).wait_for(state="detached")
+    answered(root)
     page.get_by_test_id("reset").click()
     text.get_by_role("option").first.wait_for(state="detached")
     assert page.get_by_test_id("undo").get_attribute("aria-disabled") == "true"
@@ -183,6 +191,7 @@ def test_everything_goes_by_the_keyboard(open_lab, model, tokenizer):
     wanted = lab.place["candidates"][2]["token"]
     page.keyboard.press("Enter")
     page.get_by_test_id("text").get_by_role("option").first.wait_for()
+    answered(page.get_by_test_id("temperature-lab"))
     assert [step["token"] for step in lab.place["steps"]] == [wanted]
     assert page.evaluate("document.activeElement.dataset.testid") == "row"  # the focus did not get lost
     page.keyboard.press("Escape")
@@ -304,8 +313,11 @@ def test_with_a_real_kernel_steps_samples_and_arrow_keys_work(where, request):
     drag(page, "temperature-A-slider", 0.5)
     lab.get_by_test_id("draw-A").click()
     lab.get_by_test_id("text").get_by_role("option").first.wait_for()
+    answered(lab)
+    before = lab.get_by_test_id("samples").inner_text()
     lab.get_by_test_id("sample").click()
-    lab.get_by_test_id("sample-A").nth(0).wait_for()
+    answered(lab)
+    assert lab.get_by_test_id("samples").inner_text() != before
     lab.get_by_test_id("row").first.focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")  # JupyterLab would go to another cell with it

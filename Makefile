@@ -10,7 +10,8 @@ help:
 	@echo "make run        run the whole series (cpu profile), then open runs/latest/report.html"
 	@echo "make play       the playground in a browser"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       every check: lint, types, unit tests, each notebook and solution compared with its outputs"
+	@echo "make test       every check: lint, types, unit tests, each notebook and solution compared with its outputs,"
+	@echo "                the widgets in Chromium"
 	@echo "make test-browser  the widgets in Chromium, with real kernels"
 	@echo "make test-fast  the quick ones, in under three minutes"
 	@echo "make clean      remove the environment and the caches (runs/ stays)"
@@ -39,6 +40,7 @@ test-fast: lint
 test: lint
 	$(BIN)/pytest -m "not browser" -n 2 --dist loadfile
 	$(BIN)/pytest notebooks exercises/*/solutions $(NBVAL) --nbval
+	$(BROWSER_TESTS)
 
 # The widgets in Chromium, on Voilà and JupyterLab with real kernels; skipped where there is no Chromium.
 test-browser: .venv/ready

@@ -2,13 +2,14 @@
 
 The recipe: `init`, a GPU by `local_rank`, a learning rate that grows with `size`, the optimizer wrapped, the state of
 rank 0 broadcast, checkpoints written by rank 0 alone. Before each operation the ranks tell each other what they are
-about to do, and a tensor that others know by another name or shape is an error and no hang.
+about to do, and a tensor that others know by another name or shape is an error and no hang. A rank that has fewer
+batches than the others joins, and brings zeros until they have joined, too.
 
 Sources: Horovod's documentation (concepts, api) and torch/optimizer.py; Maleki et al. 2020 for Adasum.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
-from course_lib.parallel.agreement import agree, description
+from course_lib.parallel.alltoall import alltoall as pairwise_alltoall
 from course_lib.parallel.messages import flat_copy
+from course_lib.parallel.negotiation import JOIN, Request, last_to_join, negotiate, request_for
 from course_lib.parallel.ring import chunk_sizes, ring_allgather
 from course_lib.parallel.tree import broadcast as tree_broadcast
 
@@ -41,6 +43,8 @@ _OF_TORCH = {
     Max: distributed.ReduceOp.MAX,
     Product: distributed.ReduceOp.PRODUCT,
 }
+CPU = torch.device("cpu")
+_operations = 0  # that this rank took part in since the start or the last join; it says who joined last
 
 
 def init() -> None:
@@ -73,6 +77,23 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def local_size() -> int:
+    """How many ranks this machine has."""
+    _initialized()
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def cross_rank() -> int:
+    """This machine's number, from 0."""
+    _initialized()
+    return int(os.environ.get("GROUP_RANK", "0"))
+
+
+def cross_size() -> int:
+    """How many machines there are, if they have equally many ranks."""
+    return size() // local_size()
+
+
 def allreduce(
     tensor: Tensor, op: Op = Average, name: str = "", prescale: float = 1.0, postscale: float = 1.0
 ) -> Tensor:
@@ -81,40 +102,65 @@ def allreduce(
     Raises DisagreementError if the ranks differ; ValueError for whole numbers that would be averaged or scaled, or for
     Adasum with a number of ranks that is no power of two.
     """
-    _initialized()
-    agree(description(f"allreduce({op.value})", tensor, name), tensor.device)
-    scaled = prescale != 1 or postscale != 1 or op in (Average, Adasum)
-    if scaled and not tensor.is_floating_point():
-        raise ValueError(f"expected floats for {op.value} and scaling, got {tensor.dtype}; use op=Sum without scaling")
-    result = flat_copy(tensor)
-    if prescale != 1:
-        result *= prescale
-    if op is Adasum:
-        result = _adasum_of_all(result)
-    else:
-        distributed.all_reduce(result, _OF_TORCH[op])
-    if op is Average:
-        postscale /= size()
-    if postscale != 1:
-        result *= postscale
-    return result.view(tensor.shape)
+    request = request_for("allreduce", tensor, name, op=op.value, prescale=prescale, postscale=postscale)
+    _take_part(request, tensor.device)
+    return _combined(tensor, request)
 
 
-def allgather(tensor: Tensor) -> Tensor:
+def allgather(tensor: Tensor, name: str = "") -> Tensor:
     """All ranks' rows, one below the other. Raises DisagreementError if more than the number of rows differs."""
-    _initialized()
+    _take_part(request_for("allgather", tensor, name), tensor.device)
     return ring_allgather(tensor)
 
 
-def broadcast(tensor: Tensor, root_rank: int) -> Tensor:
+def broadcast(tensor: Tensor, root_rank: int, name: str = "") -> Tensor:
     """The root's tensor, on every rank. Raises DisagreementError if shapes, kinds or roots differ."""
-    _initialized()
+    _take_part(request_for("broadcast", tensor, name, root=root_rank), tensor.device)
     return tree_broadcast(tensor, root_rank)
 
 
-def reducescatter(tensor: Tensor, op: Op = Average) -> Tensor:
+def reducescatter(tensor: Tensor, op: Op = Average, name: str = "") -> Tensor:
     """This rank's rows of the combined tensor; the first (rows mod N) ranks have one row more."""
-    return allreduce(tensor, op).split(chunk_sizes(len(tensor), size()))[rank()].clone()
+    request = request_for("reducescatter", tensor, name, op=op.value)
+    _take_part(request, tensor.device)
+    return _combined(tensor, request).split(chunk_sizes(len(tensor), size()))[rank()].clone()
+
+
+def alltoall(
+    tensor: Tensor, splits: Sequence[int] | Tensor | None = None, name: str = ""
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The rows that the ranks sent to this one, by rank; with `splits`, also how many came from each.
+
+    `splits`: how many of this rank's rows go to each rank, the first ones to rank 0; without, equally many.
+
+    Raises DisagreementError if more than the number of rows differs; ValueError for splits that do not fit.
+    """
+    _take_part(request_for("alltoall", tensor, name), tensor.device)
+    rows, received = pairwise_alltoall(tensor, splits)
+    return rows if splits is None else (rows, torch.tensor(received, dtype=torch.int32))
+
+
+def join(device: torch.device | None = None) -> int:
+    """Say that this rank has no more batches, and bring zeros to the others' allreduces until all have joined.
+
+    Returns which rank joined last: it has taken part in every update, so its weights are the ones to broadcast. If
+    several had equally many, the highest number. An average is still over all ranks, zeros included. `device`: where
+    the zeros are made; the current GPU with nccl, else the CPU.
+
+    Raises DisagreementError on all ranks if one that has not joined calls anything but allreduce, or reduces with Min,
+    Max or Product, for which zeros would be wrong.
+    """
+    global _operations
+    _initialized()
+    device = device or _device()
+    mine = Request(JOIN, done=_operations)
+    while True:
+        requests = negotiate(mine, device)
+        wanted = next((request for request in requests if not request.joined), None)
+        if wanted is None:
+            _operations = 0
+            return last_to_join(requests)
+        _combined(torch.zeros(wanted.shape, dtype=getattr(torch, wanted.kind), device=device), wanted)
 
 
 def adasum(first: Tensor, second: Tensor) -> Tensor:
@@ -140,13 +186,12 @@ def broadcast_parameters(parameters: Any, root_rank: int = 0) -> None:
         named = list(parameters)
     with torch.no_grad():
         for name, tensor in named:
-            agree(description("broadcast_parameters", tensor, name), tensor.device)
-            tensor.copy_(tree_broadcast(tensor, root_rank))
+            tensor.copy_(broadcast(tensor, root_rank, name))
 
 
 def broadcast_object(value: Any, root_rank: int = 0) -> Any:
     """The root's object (picklable), on every rank."""
-    _initialized()
+    _take_part(Request("broadcast", "object", root=root_rank), _device())
     box = [value]
     distributed.broadcast_object_list(box, root_rank)
     return box[0]
@@ -223,6 +268,38 @@ class DistributedOptimizer:
 def _initialized() -> None:
     if not distributed.is_initialized():
         raise RuntimeError("Horovod's layer has not been initialized; call init() in a function that `launch` runs")
+
+
+def _device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if distributed.get_backend() == "nccl" else CPU
+
+
+def _take_part(request: Request, device: torch.device) -> None:
+    """Count the operation, if all ranks want it."""
+    global _operations
+    _initialized()
+    negotiate(request, device)
+    _operations += 1
+
+
+def _combined(tensor: Tensor, request: Request) -> Tensor:
+    """What all ranks do with their tensors, those that have joined, too."""
+    op, prescale, postscale = Op(request.op), request.prescale, request.postscale
+    scaled = prescale != 1 or postscale != 1 or op in (Average, Adasum)
+    if scaled and not tensor.is_floating_point():
+        raise ValueError(f"expected floats for {op.value} and scaling, got {tensor.dtype}; use op=Sum without scaling")
+    result = flat_copy(tensor)
+    if prescale != 1:
+        result *= prescale
+    if op is Adasum:
+        result = _adasum_of_all(result)
+    else:
+        distributed.all_reduce(result, _OF_TORCH[op])
+    if op is Average:
+        postscale /= size()
+    if postscale != 1:
+        result *= postscale
+    return result.view(tensor.shape)
 
 
 def _adasum_of_all(flat: Tensor) -> Tensor:

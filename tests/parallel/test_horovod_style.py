@@ -30,7 +30,12 @@ def operations():
     checks["reducescatter"] = torch.allclose(rows, everyone.sum(0).tensor_split(hvd.size())[hvd.rank()], atol=1e-12)
     checks["broadcast"] = torch.equal(hvd.broadcast(mine(), root_rank=1), everyone[1])
     checks["object"] = hvd.broadcast_object({"epoch": hvd.rank()}, root_rank=1) == {"epoch": 1}
+    sent = torch.full((6, 2), hvd.rank())
+    checks["alltoall"] = hvd.alltoall(sent)[:, 0].tolist() == sorted(list(range(hvd.size())) * (6 // hvd.size()))
+    rows, received = hvd.alltoall(sent, splits=[hvd.rank()] * hvd.size())
+    checks["splits"] = received.tolist() == list(range(hvd.size())) and len(rows) == sum(received)
     checks["local rank"] = hvd.local_rank() == hvd.rank()
+    checks["machines"] = (hvd.local_size(), hvd.cross_rank(), hvd.cross_size()) == (hvd.size(), 0, 1)
     return [name for name, passed in checks.items() if not passed]
 
 
@@ -99,6 +104,70 @@ def test_compressed_gradients_give_nearly_the_same_weights():
     assert 0 < (weights - whole).abs().max() < 0.02
 
 
+# Ranks with unequal numbers of batches
+
+
+def batch_of(rank, number):
+    inputs = torch.randn(4, 5, generator=torch.Generator().manual_seed(10 * rank + number)).double()
+    return inputs, inputs.sum(1, keepdim=True)
+
+
+def trained_until_all_have_joined(batches):
+    """Who joined last, and the weights before and after they were taken from that rank."""
+    torch.manual_seed(0)
+    model = nn.Linear(5, 1).double()
+    plain = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer = hvd.DistributedOptimizer(plain, model.named_parameters())
+    for number in range(batches[hvd.rank()]):
+        inputs, targets = batch_of(hvd.rank(), number)
+        optimizer.zero_grad()
+        F.mse_loss(model(inputs), targets).backward()
+        optimizer.step()
+    last = hvd.join()
+    before = nn.utils.parameters_to_vector(model.parameters()).detach()
+    hvd.broadcast_parameters(model.state_dict(), root_rank=last)
+    again = hvd.join()  # all at once, and counted anew
+    return last, before, nn.utils.parameters_to_vector(model.parameters()).detach(), again
+
+
+def by_one_process(batches):
+    """Each step's gradient is the sum over the ranks that still have a batch, divided by all."""
+    torch.manual_seed(0)
+    model = nn.Linear(5, 1).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for number in range(max(batches)):
+        optimizer.zero_grad()
+        for rank, count in enumerate(batches):
+            if number < count:
+                inputs, targets = batch_of(rank, number)
+                (F.mse_loss(model(inputs), targets) / len(batches)).backward()
+        optimizer.step()
+    return nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+@pytest.mark.parametrize(("batches", "last"), [([2, 3, 5], 2), ([5, 1, 3], 0), ([3, 3, 3], 2), ([0, 4, 1], 1)])
+def test_ranks_that_have_joined_bring_zeros_until_the_last_one_joins(batches, last):
+    results = launch(trained_until_all_have_joined, batches, processes=3, show=None)
+    expected = by_one_process(batches)
+    for rank, (told, before, after, again) in enumerate(results):
+        assert (told, again) == (last, 2)
+        torch.testing.assert_close(after, expected, rtol=0, atol=1e-12)
+        assert torch.equal(before, after) == (batches[rank] == max(batches)), "who joined early has missed updates"
+
+
+def brings_what_after_a_join(op):
+    if hvd.rank() == 1:
+        return hvd.join()
+    result = hvd.allreduce(torch.tensor([2.0, 0.0]), op, prescale=3.0)
+    hvd.join()
+    return result.tolist()
+
+
+def test_an_average_counts_the_joined_a_sum_and_adasum_take_their_zeros():
+    for op, expected in ((hvd.Average, [3, 0]), (hvd.Sum, [6, 0]), (hvd.Adasum, [6, 0])):
+        assert launch(brings_what_after_a_join, op, processes=2, show=None) == [expected, 0]
+
+
 def misuse(how):
     rank = hvd.rank()
     model = nn.Linear(2, 2)
@@ -115,6 +184,18 @@ def misuse(how):
             hvd.allreduce(torch.tensor([1]))
         case "adasum of three":
             hvd.allreduce(torch.ones(2), hvd.Adasum)
+        case "allgather after join":
+            hvd.join() if rank == 1 else hvd.allgather(torch.ones(2))
+        case "object after join":
+            hvd.join() if rank == 1 else hvd.broadcast_object("state")
+        case "max after join":
+            hvd.join() if rank == 1 else hvd.allreduce(torch.ones(2), hvd.Max)
+        case "average of whole numbers after join":
+            hvd.join() if rank == 1 else hvd.allreduce(torch.tensor([1]))
+        case "splits":
+            hvd.alltoall(torch.ones(2), splits=[1, 1, 1])
+        case "root":
+            hvd.broadcast(torch.ones(2), root_rank=rank)
         case "double":
             hvd.DistributedOptimizer(optimizer, [*named, named[0]])
         case "missing":
@@ -132,9 +213,15 @@ def misuse(how):
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("names", "rank 0 called allreduce.* of gradient 0.*; rank 1 called .* of gradient 1"),
-        ("shapes", r"of gradient, shape \[2\].*shape \[3\]"),
-        ("op", r"allreduce\(Max\).*allreduce\(Sum\)"),
+        ("names", "Mismatched tensor names: rank 0 called allreduce.* of gradient 0.*; rank 1 called .* of gradient 1"),
+        ("shapes", r"Mismatched allreduce tensor shapes: .* of gradient, shape \[2\].*shape \[3\]"),
+        ("op", r"Mismatched reduction operations: .*allreduce\(Max\).*allreduce\(Sum\)"),
+        ("root", "Mismatched broadcast root ranks: .* root 0; rank 1 .* root 1"),
+        ("allgather after join", "Allgather is not supported with join: rank 1 has joined"),
+        ("object after join", "Broadcast is not supported with join"),
+        ("max after join", "Allreduce with op=Max is not supported with join"),
+        ("average of whole numbers after join", "expected floats for Average"),
+        ("splits", "sum of splits entries, 3, is greater than the first dimension of tensor, 2"),
         ("whole", "expected floats for Average"),
         ("adasum of three", "power of two, got 3"),
         ("double", "must be unique, got weight more than once"),

@@ -16,14 +16,6 @@ from torch import distributed
 from course_lib.parallel.launching import RanksFailedError, launch
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_left_behind():
-    # Whatever earlier tests of this process still run, such as a kernel, is none of ours.
-    before = set(psutil.Process().children(recursive=True))
-    yield
-    assert not set(psutil.Process().children(recursive=True)) - before
-
-
 def failure_of(function, *arguments, within, processes=3, **settings) -> RanksFailedError:
     """The error of a launch that must fail within so many seconds."""
     start = time.monotonic()

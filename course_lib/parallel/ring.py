@@ -63,21 +63,19 @@ def ring_allreduce(tensor: Shaped[Tensor, "..."], wire: Wire | None = None) -> S
 
     Raises DisagreementError if the shapes or kinds of numbers differ.
     """
-    wire = wire or Wire()
-    agree(description("ring_allreduce", tensor), tensor.device)
     total = flat_copy(tensor)
-    chunks = list(total.split(chunk_sizes(len(total), wire.size)))
-    incoming = torch.empty_like(chunks[0])  # as long as the longest chunk
-    for row in schedule(wire.size):
-        if row.rank != wire.rank:
-            continue
-        adds = row.phase == "scatter-reduce"
-        received = chunks[row.received]
-        landing = incoming[: len(received)] if adds else received
-        _pass_on(wire, chunks[row.sent], landing, row)
-        if adds:
-            received += landing
+    _allreduce(total, description("ring_allreduce", tensor), wire or Wire())
     return total.view(tensor.shape)
+
+
+def ring_allreduce_(tensor: Shaped[Tensor, "..."], wire: Wire | None = None) -> None:
+    """The same in place, as torch's all_reduce does it: a copy of a large tensor takes a good part of the time.
+
+    Raises DisagreementError if the shapes or kinds of numbers differ; ValueError for a tensor with gaps.
+    """
+    if not tensor.is_contiguous():
+        raise ValueError("expected a contiguous tensor, which can be filled as it lies; use tensor.contiguous()")
+    _allreduce(tensor.detach().view(-1), description("ring_allreduce_", tensor), wire or Wire())
 
 
 def ring_reduce_scatter(tensor: Shaped[Tensor, "rows ..."], wire: Wire | None = None) -> Shaped[Tensor, "mine ..."]:
@@ -95,9 +93,7 @@ def ring_reduce_scatter(tensor: Shaped[Tensor, "rows ..."], wire: Wire | None = 
         if row.phase != "scatter-reduce" or row.rank != wire.rank:
             continue
         sent, received = (row.sent - 1) % wire.size, (row.received - 1) % wire.size
-        landing = torch.empty_like(chunks[received])
-        _pass_on(wire, chunks[sent], landing, row._replace(sent=sent, received=received))
-        chunks[received] += landing
+        _pass_on_and_add(wire, chunks[sent].view(-1), chunks[received].view(-1), row._replace(sent=sent))
     return chunks[wire.rank].clone()
 
 
@@ -120,6 +116,18 @@ def ring_allgather(tensor: Shaped[Tensor, "..."], wire: Wire | None = None) -> S
     return torch.cat(rows)
 
 
+def _allreduce(total: Tensor, what: str, wire: Wire) -> None:
+    agree(what, total.device)
+    chunks = list(total.split(chunk_sizes(len(total), wire.size)))
+    for row in schedule(wire.size):
+        if row.rank != wire.rank:
+            continue
+        if row.phase == "scatter-reduce":
+            _pass_on_and_add(wire, chunks[row.sent], chunks[row.received], row)
+        else:
+            _pass_on(wire, chunks[row.sent], chunks[row.received], row)
+
+
 def _gather_round(wire: Wire, chunks: list[Tensor], phase: str) -> None:
     for step in range(wire.size - 1):
         sent, received = (wire.rank - step) % wire.size, (wire.rank - step - 1) % wire.size
@@ -129,3 +137,8 @@ def _gather_round(wire: Wire, chunks: list[Tensor], phase: str) -> None:
 def _pass_on(wire: Wire, outgoing: Tensor, landing: Tensor, row: Row) -> None:
     after, before = (wire.rank + 1) % wire.size, (wire.rank - 1) % wire.size
     wire.exchange([(outgoing, after)], [(landing, before)], phase=row.phase, step=row.step, chunk=row.sent)
+
+
+def _pass_on_and_add(wire: Wire, outgoing: Tensor, total: Tensor, row: Row) -> None:
+    after, before = (wire.rank + 1) % wire.size, (wire.rank - 1) % wire.size
+    wire.exchange_and_add(outgoing, after, total, before, phase=row.phase, step=row.step, chunk=row.sent)

@@ -8,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed
 
+from course_lib.parallel import messages
 from course_lib.parallel.launching import RanksFailedError, launch
 from course_lib.parallel.messages import Wire, bytes_by_link, bytes_by_rank
 from course_lib.parallel.ring import (
     chunk_sizes,
     ring_allgather,
     ring_allreduce,
+    ring_allreduce_,
     ring_bytes,
     ring_reduce_scatter,
     schedule,
@@ -50,6 +52,30 @@ def farthest_from_torch():
 def test_every_allreduce_equals_torchs_for_every_length(world_size):
     for farthest in launch(farthest_from_torch, processes=world_size, show=None):
         assert max(farthest.values()) < 1e-12, farthest
+
+
+def in_place_in_small_segments():
+    """Chunks of none to a dozen segments, the last one not full, and one more on some ranks than on others."""
+    messages.SEGMENT = 32  # bytes: four numbers
+    wrong = []
+    for length in (0, 1, 3, 8, 12, 13, 16, 17, 49, 130):
+        mine = random_tensor((length,), seed=length)
+        expected = mine.clone()
+        distributed.all_reduce(expected)
+        wire = Wire()
+        ring_allreduce_(mine, wire)
+        wanted = [row.sent for row in schedule(wire.size) if row.rank == wire.rank]
+        sizes = chunk_sizes(length, wire.size)
+        if (mine - expected).abs().sum() > 1e-12 or [each.bytes for each in wire.messages] != [
+            8 * sizes[chunk] for chunk in wanted if sizes[chunk]
+        ]:
+            wrong.append(length)
+    return wrong
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4])
+def test_in_place_and_in_segments_the_ring_gives_the_same_sum_and_the_same_messages(world_size):
+    assert launch(in_place_in_small_segments, processes=world_size, show=None) == [[]] * world_size
 
 
 def other_kinds_of_tensors():
@@ -225,6 +251,8 @@ def disagree(how):
         tree_allreduce(torch.ones(3, dtype=torch.float64 if rank else torch.float32))
     elif how == "operation":
         (ring_allreduce if rank else tree_allreduce)(torch.ones(3))
+    elif how == "gaps":
+        ring_allreduce_(torch.ones(4, 6).t())
     elif how == "columns":
         ring_allgather(torch.ones(2, 3 + rank))
     elif how == "root":
@@ -241,6 +269,7 @@ def disagree(how):
         ("shape", r"rank 0 called ring_allreduce .* shape \[3\], float32; rank 1 called .* shape \[4\], float32"),
         ("dtype", r"rank 0 called .* float32; rank 1 called .* float64"),
         ("operation", "rank 0 called tree_allreduce .*; rank 1 called ring_allreduce"),
+        ("gaps", "expected a contiguous tensor"),
         ("columns", r"shape \[\*, 3\], float32; rank 1 called .* shape \[\*, 4\]"),
         ("root", "root 0; rank 1 .* root 1"),
         ("no dimension", "at least one dimension"),

@@ -102,9 +102,8 @@ def test_one_servers_link_carries_about_n_halves_of_what_a_rank_of_the_ring_send
 def with_a_latecomer(servers, delay, waits_for, seconds=0.0):
     """The last rank joins when the first worker has pushed `waits_for` times, which waits for it.
 
-    It takes `seconds` for each of its gradients.
-
-    Servers return their results; the latecomer where it started and the weights that it got there, others nothing.
+    It takes `seconds` for each of its gradients. Servers return their results; the latecomer where it started and the
+    weights that it got there; others nothing.
     """
     rank, size = distributed.get_rank(), distributed.get_world_size()
     ranges = key_ranges(KEYS, servers)
@@ -200,7 +199,7 @@ def misuse(how):
     rank = distributed.get_rank()
     if how == "keys" and rank == 0:
         serve(torch.zeros(3), [1], learning_rate=0.1)
-    elif how == "keys":
+    elif how == "keys" and rank == 1:
         Worker({0: (0, 5)}).pull(torch.zeros(5))
     elif how in ("stranger", "twice", "left") and rank == 0:
         serve(torch.zeros(3), [1], learning_rate=0.1, later=[2])

@@ -56,6 +56,14 @@ def ring_time(ranks: int, size: float, link: Link) -> float:
     return 2 * (ranks - 1) * link.message(size / ranks)
 
 
+def shared_ring_time(ranks: int, size: float, link: Link) -> float:
+    """2(N-1) steps, where all N chunks of a step pass through one link: ranks of one machine share its memory.
+
+    So K bytes a step, instead of K/N.
+    """
+    return 2 * (ranks - 1) * link.message(size)
+
+
 def tree_time(ranks: int, size: float, link: Link) -> float:
     """⌈log2 N⌉ steps of K bytes up, as many down."""
     return 2 * math.ceil(math.log2(ranks)) * link.message(size)

@@ -13,6 +13,7 @@ from course_lib.parallel.cost_model import (
     ring_time,
     scaling_efficiency,
     server_time,
+    shared_ring_time,
     tree_time,
 )
 from course_lib.parallel.simulator import (
@@ -66,6 +67,12 @@ def test_without_faults_the_simulation_gives_the_formulas_times(ranks):
 def test_the_rings_bytes_hardly_grow_with_the_ranks_and_the_servers_do():
     assert ring_time(512, MEGABYTES, Link(0, 1e-9)) < 2 * MEGABYTES * 1e-9
     assert server_time(512, MEGABYTES, LINK) == pytest.approx(512 * server_time(1, MEGABYTES, LINK))
+
+
+def test_on_one_memory_each_further_rank_costs_as_much_as_the_second():
+    bytes_alone = Link(0, 1e-9)
+    assert shared_ring_time(2, MEGABYTES, LINK) == pytest.approx(2 * LINK.message(MEGABYTES))
+    assert shared_ring_time(5, MEGABYTES, bytes_alone) == pytest.approx(5 * ring_time(5, MEGABYTES, bytes_alone))
 
 
 def test_a_small_tensor_is_faster_by_tree_and_halving_a_large_one_by_ring_and_halving():

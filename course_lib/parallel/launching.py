@@ -13,6 +13,7 @@ For a function of an importable module, `start="spawn"` gives fresh interpreters
 CUDA is in use already, or on Windows. Under `torchrun` the ranks exist: then `launch` only joins them.
 """
 
+import importlib
 import multiprocessing
 import os
 import pickle
@@ -64,6 +65,9 @@ def launch(
         return join_as_torchrun_says(function, arguments, processes, backend, collective_timeout)
     processes = 2 if processes is None else processes
     start = _checked_start(function, processes, timeout, collective_timeout, backend, start)
+    if start == "fork":
+        # An optimizer's first step imports this, for seconds: once here, instead of in every rank of every launch.
+        importlib.import_module("torch._dynamo")
     context = multiprocessing.get_context(start)
     with tempfile.TemporaryDirectory(prefix="ranks-") as folder:  # where they meet: no port that could be in use
         ranks: list[_Rank] = []

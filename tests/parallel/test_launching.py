@@ -94,13 +94,15 @@ def run_python(script, *options):
 def test_the_same_script_runs_under_torchrun(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
+        "import os\n"
         "from course_lib.parallel.launching import launch\n"
         "from torch.distributed import get_rank\n"
-        "print('results', launch(get_rank), flush=True)\n"
+        "for _ in range(2):\n"
+        "    os.write(1, f'results {launch(get_rank)}\\n'.encode())\n"  # at once: the ranks write to the same pipe
     )
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=100)
-    assert ended.stdout.count("results [0, 1]") == 2, ended.stderr
+    assert ended.stdout.count("results [0, 1]\n") == 2 * 2, ended.stderr
 
 
 @pytest.mark.slow
@@ -211,6 +213,7 @@ def test_an_interrupt_ends_all_ranks():
         time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
+    launch(sum_of_ranks)  # what the first one imports is there
     thread = threading.Thread(target=interrupt)
     thread.start()
     start = time.monotonic()
@@ -223,13 +226,18 @@ def test_an_interrupt_ends_all_ranks():
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_no_rank_outlives_a_parent_that_is_killed():
     script = """
-        import os, signal, threading, time
+        import os, signal, time
         from course_lib.parallel.launching import launch
         def work():
             print(os.getpid(), flush=True)
             time.sleep(1000)
-        threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        launch(work, processes=2, show=lambda line: print(line, flush=True))
+        told = []
+        def show(line):
+            print(line, flush=True)
+            told.append(line)
+            if len(told) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+        launch(work, processes=2, show=show)
     """
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60)
     pids = [int(line.split()[-1]) for line in ended.stdout.splitlines()]

@@ -15,6 +15,7 @@ from course_lib.lesson.recall import recall
 from course_lib.lesson.shipped_results import ShippedResults, shipped
 from course_lib.lesson.tables import table
 from course_lib.lesson.tensors import show
+from course_lib.lesson.timelines import message_timeline, turn_timeline
 
 __all__ = [
     "ClaimFailed",
@@ -23,10 +24,12 @@ __all__ = [
     "ShippedResults",
     "about",
     "heat_map",
+    "message_timeline",
     "recall",
     "seconds",
     "shipped",
     "show",
     "start",
     "table",
+    "turn_timeline",
 ]

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from course_lib.parallel.alltoall import alltoall as pairwise_alltoall
 from course_lib.parallel.messages import flat_copy
 from course_lib.parallel.negotiation import JOIN, Request, last_to_join, negotiate, request_for
+from course_lib.parallel.rank_process import join_group_of_torchrun
 from course_lib.parallel.ring import chunk_sizes, ring_allgather
 from course_lib.parallel.tree import broadcast as tree_broadcast
 
@@ -43,6 +44,7 @@ _OF_TORCH = {
     Max: distributed.ReduceOp.MAX,
     Product: distributed.ReduceOp.PRODUCT,
 }
+COLLECTIVE_TIMEOUT = 600.0  # seconds
 CPU = torch.device("cpu")
 _operations = 0  # that this rank took part in since the start or the last join; it says who joined last
 
@@ -56,7 +58,7 @@ def init() -> None:
         return
     if "WORLD_SIZE" not in os.environ:
         raise RuntimeError("no ranks were started: call this from a function that `launch` runs, or use torchrun")
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    join_group_of_torchrun("nccl" if torch.cuda.is_available() else "gloo", COLLECTIVE_TIMEOUT)
 
 
 def size() -> int:

@@ -3,7 +3,9 @@
 import contextlib
 import ctypes
 import faulthandler
+import functools
 import io
+import itertools
 import os
 import pickle
 import signal
@@ -18,8 +20,10 @@ from typing import Any
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ARRIVAL = 300.0  # seconds in which all machines must have started
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
@@ -77,15 +81,61 @@ def join_as_torchrun_says(
     size = int(os.environ["WORLD_SIZE"])
     if processes not in (None, size):
         raise ValueError(f"torchrun started {size} processes, launch was asked for {processes}; leave `processes` out")
-    if backend == "nccl":
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group(backend, timeout=timedelta(seconds=collective_timeout))
+    join_group_of_torchrun(backend, collective_timeout)
     try:
         results: list[Any] = [None] * size
         distributed.all_gather_object(results, function(*arguments))
         return results
     finally:
         distributed.destroy_process_group()
+
+
+def join_group_of_torchrun(backend: str, collective_timeout: float) -> None:
+    """Become the member of the default group that torchrun's environment variables say.
+
+    The ranks wait for each other to arrive, for machines do not start at the same moment; only then
+    `collective_timeout` counts. Raises RuntimeError where a restart finds the addresses of the ranks before it, with
+    the remedy; TimeoutError if not all arrive.
+    """
+    size = int(os.environ["WORLD_SIZE"])
+    if backend == "nccl":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group(
+        backend,
+        store=_store_where_all_have_arrived(size),
+        rank=int(os.environ["RANK"]),
+        world_size=size,
+        timeout=timedelta(seconds=collective_timeout),
+    )
+
+
+@functools.cache
+def _store_of_torchrun() -> tuple[distributed.Store, Iterator[int]]:
+    """Where this process's ranks leave their addresses, and numbers for its launches."""
+    store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=ARRIVAL)))
+    return store, itertools.count()
+
+
+def _store_where_all_have_arrived(size: int) -> distributed.Store:
+    """A part of torchrun's store for one launch, once all ranks are there.
+
+    torchrun can keep its store over a restart (pytorch/pytorch#135712), with addresses of ranks that are gone. On one
+    machine the restarts are counted; on several each machine has a count of its own, which helps nobody.
+    """
+    whole, numbers = _store_of_torchrun()
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if os.environ.get("GROUP_WORLD_SIZE") == "1" else "any"
+    store = distributed.PrefixStore(f"launch-{next(numbers)}-attempt-{attempt}", whole)
+    if store.add("arrived", 1) > size:
+        raise RuntimeError(
+            "torchrun's store still has the addresses of the ranks before this restart; start torchrun with "
+            "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, on all machines"
+        )
+    deadline = time.monotonic() + ARRIVAL
+    while store.add("arrived", 0) < size:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{store.add('arrived', 0)} of {size} ranks arrived within {ARRIVAL:.0f} seconds")
+        time.sleep(0.02)
+    return store
 
 
 def _separate_from_parent(invitation: Invitation, output: Connection) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import torch
 import torch._dynamo  # the first step of an optimizer imports it, for seconds, in which others would wait
 from torch import distributed, nn
@@ -48,7 +49,8 @@ def collectives():
     F.mse_loss(replica(share_of(inputs, rank, size)), share_of(targets, rank, size)).backward()
     pairs = zip(whole.parameters(), replica.parameters(), strict=True)
     ddp = max((one.grad - other.grad).abs().max().item() for one, other in pairs)
-    return {"ring": ring, "ddp": ddp, "machine": (hvd.cross_rank(), hvd.local_rank()), "size": size}
+    interface = psutil.net_if_addrs()[os.environ["GLOO_SOCKET_IFNAME"]]
+    return {"ring": ring, "ddp": ddp, "machine": hvd.cross_rank(), "address": interface[0].address}
 
 
 def train(folder, interruption):
@@ -88,6 +90,8 @@ def main():
     folder, interruption = Path(sys.argv[1]), sys.argv[2]
     try:
         told = launch(collectives, collective_timeout=COLLECTIVE_TIMEOUT)
+        if os.environ["RANK"] == "0":
+            (folder / f"collectives-of-{len(told)}").write_text(json.dumps(told))
         (first, weights), *others = launch(train, folder, interruption, collective_timeout=COLLECTIVE_TIMEOUT)
     except Exception as error:
         with (folder / "errors").open("a") as file:  # one write, which other ranks' do not mix with
@@ -95,7 +99,7 @@ def main():
         raise
     if os.environ["RANK"] == "0":
         assert all(torch.equal(weights, other) for _, other in others)
-        torch.save({"first": first, "weights": weights, "collectives": told}, folder / "result")
+        torch.save({"first": first, "weights": weights}, folder / "result")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,3 @@
-import importlib.util
 import os
 import subprocess
 import sys
@@ -10,18 +9,9 @@ from torch import nn
 
 from course_lib.parallel.elastic import add_parts, checkpoints, load_checkpoint, save_checkpoint, train_elastically
 from course_lib.parallel.launching import launch
+from tests.parallel import elastic_script as script
 
-SCRIPT = Path(__file__).with_name("elastic_script.py")
-
-
-def load_script():
-    specification = importlib.util.spec_from_file_location("elastic_script", SCRIPT)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
-
-
-script = load_script()
+SCRIPT = Path(script.__file__)
 
 
 def test_the_newest_checkpoint_is_found_and_old_ones_are_deleted(tmp_path):

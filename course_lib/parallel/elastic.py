@@ -9,6 +9,11 @@ if `--nnodes=2:3` allows it. It knows nothing of the training: each rank begins 
 
 With `add_parts` the result does not even depend on how many ranks there are, to the last bit.
 
+On each of several machines the same command is given, with the address of the first, and with
+TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment, or a restart finds the addresses of ranks that are gone:
+
+    torchrun --nnodes=2:3 --nproc-per-node=1 --max-restarts=3 --rdzv-backend=c10d --rdzv-endpoint=FIRST:29400 script.py
+
 Sources: PyTorch's documentation (torchrun; torch.distributed.elastic), Horovod's (elastic: State.commit and restore).
 """
 
@@ -59,13 +64,13 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(folder: Path) -> tuple[int, Any]:
-    """After how many steps the newest checkpoint was written, and its state; 0 and None if there is none."""
+    """After how many steps the newest checkpoint was written, and its state, on the CPU; 0 and None if there is none."""
     found = checkpoints(folder)
     if not found:
         return 0, None
     matched = NAME.fullmatch(found[-1].name)
     assert matched is not None
-    return int(matched[1]), torch.load(found[-1], weights_only=True)
+    return int(matched[1]), torch.load(found[-1], map_location="cpu", weights_only=True)
 
 
 def train_elastically(

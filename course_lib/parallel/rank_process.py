@@ -112,7 +112,15 @@ def join_group_of_torchrun(backend: str, collective_timeout: float) -> None:
 @functools.cache
 def _store_of_torchrun() -> tuple[distributed.Store, Iterator[int]]:
     """Where this process's ranks leave their addresses, and numbers for its launches."""
-    store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=ARRIVAL)))
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=timedelta(seconds=ARRIVAL)))
+    except distributed.DistNetworkError as error:
+        if "EADDRINUSE" not in str(error):
+            raise
+        raise RuntimeError(
+            f"another program uses port {os.environ['MASTER_PORT']} of this machine, where the ranks were to meet; "
+            "give torchrun another --master-port or --rdzv-endpoint, or leave it out on a single machine"
+        ) from error
     return store, itertools.count()
 
 

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import torch
 from nbclient import NotebookClient
 from torch import distributed
 
+from course_lib.parallel import rank_process
 from course_lib.parallel.launching import RanksFailedError, launch
 
 
@@ -244,6 +246,37 @@ def test_no_rank_outlives_a_parent_that_is_killed():
     assert len(pids) == 2
     time.sleep(0.2)
     assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+
+
+@pytest.fixture
+def arrive(monkeypatch):
+    """Arrives as one of so many ranks at a store that stays, in a process that has just started."""
+    kept = distributed.HashStore()
+
+    def arrive(size, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(rank_process, "_store_of_torchrun", lambda: (kept, itertools.count()))
+        monkeypatch.setattr(rank_process, "ARRIVAL", 0.1)
+        return rank_process._store_where_all_have_arrived(size)
+
+    return arrive
+
+
+def test_a_restart_that_finds_the_ranks_before_it_says_what_to_do(arrive):
+    arrive(1, GROUP_WORLD_SIZE="2")
+    with pytest.raises(RuntimeError, match="TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 in its environment"):
+        arrive(1, TORCHELASTIC_RESTART_COUNT="1")
+
+
+def test_a_restart_on_one_machine_does_not_find_them(arrive):
+    arrive(1, GROUP_WORLD_SIZE="1", TORCHELASTIC_RESTART_COUNT="0").set("address", "old")
+    assert not arrive(1, TORCHELASTIC_RESTART_COUNT="1").check(["address"])
+
+
+def test_a_machine_that_does_not_start_is_not_waited_for_for_ever(arrive):
+    with pytest.raises(TimeoutError, match="1 of 2 ranks arrived within"):
+        arrive(2)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def load_checkpoint(folder: Path) -> tuple[int, Any]:
-    """After how many steps the newest checkpoint was written, and its state, on the CPU; 0 and None if there is none."""
+    """After how many steps the newest checkpoint was written, and its state, on the CPU; 0 and None without one."""
     found = checkpoints(folder)
     if not found:
         return 0, None

@@ -6,7 +6,7 @@ from typing import Any
 from course_lib.lesson.figures import PALETTE
 
 MOST_RANKS = 16
-ROW_INCHES = 0.55
+ROW_INCHES = 0.5
 
 
 def message_timeline(messages: Sequence[Any], ranks: int, title: str) -> Any:
@@ -31,7 +31,7 @@ def message_timeline(messages: Sequence[Any], ranks: int, title: str) -> Any:
             )
     first = min(message.start for message in messages)
     phases = list(dict.fromkeys(message.phase for message in sorted(messages, key=lambda each: each.start)))
-    figure = Figure(figsize=(8.4, 1.5 + ROW_INCHES * ranks), layout="constrained")
+    figure = Figure(figsize=(7.2, 1.2 + ROW_INCHES * ranks), layout="constrained")
     panels = figure.subplots(1, len(phases), sharey=True, squeeze=False)[0]
     for panel, phase in zip(panels, phases, strict=True):
         for message in (each for each in messages if each.phase == phase):

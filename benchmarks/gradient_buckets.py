@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--processes", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
 
     measured: dict[str, dict[str, float]] = {"machine": {"load_before": round(os.getloadavg()[0], 2)}}

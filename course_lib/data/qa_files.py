@@ -65,12 +65,14 @@ def load_tryocoqa(file: Path | str | None = None) -> Dataset:
     return _dataset(_rows_of_tryocoqa, path, "TryoCoQA")
 
 
-def divided(turns: Dataset, share: float = 0.15, seed: int = 0) -> DatasetDict:
+def divided(turns: Dataset, share: float = 0.15, seed: int = 0, together: str | None = None) -> DatasetDict:
     """Splits "train" and "validation" with whole conversations, about `share` of the turns for validation.
 
-    A conversation is what has one id before the last "-". Raises ValueError if either split would be empty.
+    A conversation is what has one id before the last "-". together: instead, rows with one value in this column stay
+    on one side, such as the "domain" of SQuAD, its article. Raises ValueError if either split would be empty.
     """
-    talks = sorted({_talk_of(name) for name in turns["id"]})
+    talk_of = turns[together][:] if together else [_talk_of(name) for name in turns["id"]]
+    talks = sorted(set(talk_of))
     Random(seed).shuffle(talks)
     chosen: set[str] = set()
     held_out: list[int] = []
@@ -78,11 +80,11 @@ def divided(turns: Dataset, share: float = 0.15, seed: int = 0) -> DatasetDict:
         if len(held_out) >= share * len(turns):
             break
         chosen.add(talk)
-        held_out += [number for number, name in enumerate(turns["id"]) if _talk_of(name) == talk]
-    kept = [number for number, name in enumerate(turns["id"]) if _talk_of(name) not in chosen]
+        held_out += [number for number, other in enumerate(talk_of) if other == talk]
+    kept = [number for number, other in enumerate(talk_of) if other not in chosen]
     if not held_out or not kept:
         raise ValueError(
-            f"a share of {share} of {len(turns)} turns in {len(talks)} conversations leaves one split empty; take "
+            f"a share of {share} of {len(turns)} turns in {len(talks)} groups leaves one split empty; take "
             "another share, or more conversations"
         )
     return DatasetDict({"train": turns.select(kept), "validation": turns.select(sorted(held_out))})

@@ -1,10 +1,14 @@
 """How does an encoder-decoder write its answers? Token by token, the likeliest each time (notebooks 09 and 10)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedTokenizerFast
 
+from course_lib.data.batching import of_similar_length
+from course_lib.data.question_format import encode_question
 from course_lib.models.long_t5 import LongT5
 
 
@@ -49,3 +53,27 @@ def answer_tokens(
             break
         written = torch.cat([written, chosen], dim=1)
     return answers
+
+
+def answers_to_rows(
+    model: LongT5,
+    tokenizer: PreTrainedTokenizerFast,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    last: int = 2,
+    longest: int | None = None,
+    max_new_tokens: int = 32,
+    batch_size: int = 64,
+) -> list[str]:
+    """The answers, as text, to rows of a set (`context`, `question`, `history`), in the rows' order.
+
+    last: pairs of the history that are read. longest: tokens of an input; the end of its document is cut off.
+    Inputs of similar length are read together. Raises ValueError as `encode_question` and `answer_tokens` do.
+    """
+    inputs = [encode_question(tokenizer, r["context"], r["question"], r["history"], last, longest) for r in rows]
+    said = [""] * len(inputs)
+    for chosen in of_similar_length([len(each) for each in inputs], batch_size):
+        written = answer_tokens(model, [inputs[number] for number in chosen], max_new_tokens=max_new_tokens)
+        for number, text in zip(chosen, tokenizer.batch_decode(written), strict=True):
+            said[number] = text.strip()
+    return said

@@ -18,13 +18,12 @@ from course_lib.data import atlas, pydocs
 from course_lib.data.atlas_facts import countries
 from course_lib.data.atlas_sheets import draw_sheet
 from course_lib.data.atlas_talk import UNKNOWN, Manner, draw_conversation
-from course_lib.data.batching import of_similar_length
 from course_lib.data.byte_pairs import train_byte_pairs
-from course_lib.data.question_format import T5_TOKENS, encode_question, t5_tokenizer
+from course_lib.data.question_format import T5_TOKENS, t5_tokenizer
 from course_lib.data.reading_lessons import Lesson, ReadingBatch, ReadingLessons
 from course_lib.data.token_windows import token_stream
 from course_lib.evaluation.qa import score_coqa, score_squad
-from course_lib.generation.reading_answers import answer_tokens
+from course_lib.generation.reading_answers import answers_to_rows
 from course_lib.models.long_t5 import LongT5, LongT5Config, answer_loss, shifted, start_with_neighbours
 from course_lib.models.long_t5_files import save_long_t5
 from course_lib.zoo.recipe import Preparation, Recipe
@@ -122,13 +121,7 @@ def answers(
     model: LongT5, tokenizer: PreTrainedTokenizerFast, rows: Sequence[Mapping[str, Any]], last: int = LAST
 ) -> list[str]:
     """The model's answers to rows of an Atlas set, with the `last` pairs of their history."""
-    inputs = [encode_question(tokenizer, row["context"], row["question"], row["history"], last) for row in rows]
-    said = [""] * len(inputs)
-    for chosen in of_similar_length([len(each) for each in inputs], 64):
-        written = answer_tokens(model, [inputs[number] for number in chosen], max_new_tokens=LONGEST_ANSWER)
-        for number, text in zip(chosen, tokenizer.batch_decode(written), strict=True):
-            said[number] = text.strip()
-    return said
+    return answers_to_rows(model, tokenizer, rows, last=last, max_new_tokens=LONGEST_ANSWER)
 
 
 def squad_figures(model: LongT5, tokenizer: PreTrainedTokenizerFast, questions: Dataset) -> dict[str, float]:

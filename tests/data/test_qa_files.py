@@ -98,6 +98,17 @@ def test_no_conversation_is_divided(write):
         divided(turns, 1.0)
 
 
+def test_rows_of_one_article_stay_together(write):
+    articles = [
+        {"title": f"article {n}", "paragraphs": [{**SQUAD["data"][0]["paragraphs"][0], "context": f"Text {n}."}] * 2}
+        for n in range(10)
+    ]
+    splits = divided(load_squad2(write({"data": articles})), 0.2, together="domain")
+    sides = [set(splits[split]["domain"]) for split in ("train", "validation")]
+    assert (len(sides[0]), len(sides[1]), sides[0] & sides[1]) == (8, 2, set())
+    assert (len(splits["train"]), len(splits["validation"])) == (32, 8)
+
+
 @pytest.mark.parametrize(
     ("load", "content", "message"),
     [

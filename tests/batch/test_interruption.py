@@ -57,11 +57,16 @@ def series(tmp_path, write_notebook):
     return tmp_path
 
 
-def start_runner(folder):
+def start_runner(folder, living):
+    """A runner whose second notebook is at its long cell, and has started its child."""
     runner = subprocess.Popen(
         [sys.executable, "-c", RUNNER, str(folder / "series"), str(folder / "run")], stdout=subprocess.PIPE, text=True
     )
     assert runner.stdout.readline() == "running\n"
+    deadline = time.monotonic() + 30
+    while not living("86397"):  # the cell is said to run before it does
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     return runner
 
 
@@ -85,7 +90,7 @@ def times_run(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_runner_asked_to_stop_ends_its_jobs_and_the_run_can_be_resumed(series, living, number):
-    runner = start_runner(series)
+    runner = start_runner(series, living)
     runner.send_signal(number)
     assert runner.wait(20) == 130
     run = load_run(series / "run")
@@ -108,7 +113,7 @@ def test_a_runner_asked_to_stop_ends_its_jobs_and_the_run_can_be_resumed(series,
 
 @pytest.mark.slow
 def test_a_second_ctrl_c_ends_everything_at_once(series, living):
-    runner = start_runner(series)
+    runner = start_runner(series, living)
     runner.send_signal(signal.SIGINT)
     runner.send_signal(signal.SIGTERM)
     assert runner.wait(20) == 130
@@ -120,7 +125,7 @@ def test_a_second_ctrl_c_ends_everything_at_once(series, living):
 
 @pytest.mark.slow
 def test_when_the_runner_is_killed_its_kernels_and_children_die_and_nothing_finished_is_lost(series, living):
-    runner = start_runner(series)
+    runner = start_runner(series, living)
     runner.kill()
     runner.wait()
     run = load_run(series / "run")
@@ -134,7 +139,7 @@ def test_when_the_runner_is_killed_its_kernels_and_children_die_and_nothing_fini
 
 @pytest.mark.slow
 def test_what_a_killed_runner_and_its_killed_job_left_is_ended_on_resume(series, living):
-    runner = start_runner(series)
+    runner = start_runner(series, living)
     run = load_run(series / "run")
     jobs = [pid for pid in living(run.run_id) if "course_lib.batch.execute" in _command(pid)]
     runner.kill()

@@ -189,7 +189,13 @@ class ReadingLessons(Dataset):
 
     def _subjects(self, count: int, lesson: Lesson, random: Random) -> list[str]:
         known = random.sample(self.domain.subjects["train"], count)
-        return [invented_name(random) if random.random() < lesson.invented else name for name in known]
+        names: list[str] = []
+        for name in known:
+            chosen = invented_name(random) if random.random() < lesson.invented else name
+            while chosen in names:  # two may be invented alike
+                chosen = invented_name(random)
+            names.append(chosen)
+        return names
 
     def _number(self, token: str) -> int:
         return self.tokenizer.get_vocab()[token]

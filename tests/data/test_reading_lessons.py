@@ -1,8 +1,11 @@
 """The lessons of a small reader: their order, their rows, and that a batch depends on the seed and its number alone."""
 
+from random import Random
+
 import pytest
 import torch
 
+from course_lib.data import reading_lessons
 from course_lib.data.atlas_facts import countries
 from course_lib.data.atlas_talk import Manner
 from course_lib.data.byte_pairs import train_byte_pairs
@@ -112,6 +115,14 @@ def test_only_countries_of_the_train_split_and_invented_ones_are_read(make, toke
     for name in countries().subjects["test"]:
         assert f"official language of {name} " not in texts
         assert f"week in {name} " not in texts
+
+
+def test_no_sheet_has_two_subjects_of_one_name(make, monkeypatch):
+    monkeypatch.setattr(reading_lessons, "invented_name", lambda random: random.choice(["Ala", "Bori", "Cemi"]))
+    lesson = Lesson("sheets", 1.0, places=(3, 3), invented=1.0)
+    lessons = make(lesson)
+    for seed in range(50):
+        assert sorted(lessons._subjects(3, lesson, Random(seed))) == ["Ala", "Bori", "Cemi"]
 
 
 def test_batches_of_long_and_of_short_sheets_have_about_as_many_tokens(make):
